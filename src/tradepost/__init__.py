@@ -1,0 +1,1 @@
+"""Tradepost: a self-hosted, event-driven commerce backend."""

@@ -1,0 +1,1 @@
+"""What every service stands on; knows nothing of any of them."""

@@ -1,0 +1,147 @@
+"""Requests that arrive together commit together. An idle system waits for no company: a batch of one leaves at once."""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+from tradepost.kernel.database import Database, Tx
+from tradepost.kernel.errors import Refusal, Unavailable
+from tradepost.kernel.log.dispatch import is_retryable
+
+ITEMS_WAITING: Final = 2_000
+BYTES_WAITING: Final = 16 * 1024 * 1024
+BATCH_ITEMS: Final = 256
+RETRY_AFTER_S: Final = 1
+LOST_TRIES: Final = 5
+LOST_PAUSE_S: Final = 0.2
+
+I = TypeVar("I")  # noqa: E741
+R = TypeVar("R")
+
+Run = Callable[[Tx, Sequence[I]], Awaitable[Sequence[R | Refusal]]]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[I, R]):
+    item: I
+    caller: Hashable
+    key: Hashable
+    size: int
+    verdict: "asyncio.Future[R]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Batcher(Generic[I, R]):
+    """Runs `run(tx, items)`, which gives each item its own verdict: a result, or a refusal that spares the others.
+
+    `run` begins by looking the items' keys up, so that an item whose COMMIT was lost on the way is found rather than
+    done again. If it raises, the batch is halved until the culprit is alone and gets the exception. Items of one key
+    never share a batch. What waits is taken round-robin per caller."""
+
+    def __init__(self, db: Database, run: Run[I, R], *, batch_items: int = BATCH_ITEMS, workers: int = 1) -> None:
+        self._db = db
+        self._run = run
+        self._batch_items = batch_items
+        self._queues: OrderedDict[Hashable, deque[_Waiting[I, R]]] = OrderedDict()
+        self._items = 0
+        self._bytes = 0
+        self._busy: set[Hashable] = set()
+        self._arrived = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(workers)]
+
+    async def submit(self, item: I, *, caller: Hashable, key: Hashable, size: int = 0) -> R:
+        """The result for `item`; `size` in bytes. Errors: the item's refusal, Unavailable when too much waits.
+        A caller that goes away does not stop what it asked for."""
+        if self._items >= ITEMS_WAITING or self._bytes + size > BYTES_WAITING:
+            raise Unavailable("Too many requests wait already.", code="overloaded", retry_after_s=RETRY_AFTER_S)
+        waiting = _Waiting[I, R](item, caller, key, size)
+        self._queues.setdefault(caller, deque()).append(waiting)
+        self._items += 1
+        self._bytes += size
+        self._arrived.set()
+        return await asyncio.shield(waiting.verdict)
+
+    async def close(self) -> None:
+        """Finish what waits, then stop."""
+        while self._items or self._busy:
+            await asyncio.sleep(0.01)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            batch = self._take()
+            if not batch:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            keys = {waiting.key for waiting in batch}
+            self._busy |= keys
+            try:
+                await self._decide(batch)
+            finally:
+                self._busy -= keys
+                self._arrived.set()
+
+    def _take(self) -> list[_Waiting[I, R]]:
+        """The oldest item of each caller in turn, until the batch is full; at most one per key."""
+        batch: list[_Waiting[I, R]] = []
+        keys = set(self._busy)
+        held = True
+        while held and len(batch) < self._batch_items:
+            held = False
+            for caller in list(self._queues):
+                queue = self._queues[caller]
+                if queue[0].key in keys or len(batch) >= self._batch_items:
+                    continue
+                held = True
+                waiting = queue.popleft()
+                keys.add(waiting.key)
+                batch.append(waiting)
+                if not queue:
+                    del self._queues[caller]
+                else:
+                    self._queues.move_to_end(caller)
+        self._items -= len(batch)
+        self._bytes -= sum(waiting.size for waiting in batch)
+        return batch
+
+    async def _decide(self, batch: Sequence[_Waiting[I, R]]) -> None:
+        try:
+            verdicts = await self._commit([waiting.item for waiting in batch])
+        except Exception as error:
+            if len(batch) == 1 or is_retryable(error):
+                for waiting in batch:
+                    _settle(waiting, error)
+                return
+            half = len(batch) // 2
+            await self._decide(batch[:half])
+            await self._decide(batch[half:])
+            return
+        for waiting, verdict in zip(batch, verdicts, strict=True):
+            _settle(waiting, verdict)
+
+    async def _commit(self, items: Sequence[I]) -> Sequence[R | Refusal]:
+        """One transaction; again when the connection was lost, since `run` finds what was committed after all."""
+        for attempt in range(1, LOST_TRIES + 1):
+            try:
+                async with self._db.transaction() as tx:
+                    verdicts = await self._run(tx, items)
+                return verdicts  # noqa: RET504 - only after the commit
+            except Exception as error:
+                if not is_retryable(error) or attempt == LOST_TRIES:
+                    raise
+                await asyncio.sleep(LOST_PAUSE_S * attempt)
+        raise AssertionError("unreachable")
+
+
+def _settle(waiting: _Waiting[I, R], verdict: R | Exception) -> None:
+    if waiting.verdict.done():
+        return
+    if isinstance(verdict, Exception):
+        waiting.verdict.set_exception(verdict)
+        waiting.verdict.exception()  # seen: the caller may have gone away
+    else:
+        waiting.verdict.set_result(verdict)

@@ -1,0 +1,182 @@
+"""Database and Tx: one transaction, and the events that come true with it."""
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+from asyncpg.pool import PoolConnectionProxy
+
+from tradepost.kernel.events import Cause, Fact
+from tradepost.kernel.log.append import Pending, append_all
+
+ACQUIRE_TIMEOUT_S: Final = 10.0
+COMMAND_TIMEOUT_S: Final = 60.0
+POOL_SIZE: Final = 6
+IDLE_CONNECTION_S: Final = 60.0
+
+LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ConnectionError,
+    OSError,
+)
+
+Row = Mapping[str, Any]
+
+
+class CommitUnknown(ConnectionError):
+    """The connection was lost during COMMIT: the transaction may have been committed or not."""
+
+
+class _Connection(asyncpg.Connection):
+    """Leaves nothing behind in its session, so that giving it back costs no round trip."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class Tx:
+    """An open transaction. Events are collected and inserted last, after every row that they are about was locked."""
+
+    __slots__ = ("_connection", "_pending", "_woken", "statements")
+
+    def __init__(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
+        self._connection = connection
+        self._pending: list[Pending] = []
+        self._woken: set[str] = set()
+        self.statements = 0
+
+    async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
+        """All rows of the answer."""
+        self.statements += 1
+        return await self._connection.fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: object) -> Row | None:
+        """The first row, or None."""
+        self.statements += 1
+        return await self._connection.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: object) -> Any:
+        """The first column of the first row, or None."""
+        self.statements += 1
+        return await self._connection.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: object) -> str:
+        """The status of the command, such as `UPDATE 3`."""
+        self.statements += 1
+        return await self._connection.execute(sql, *args)
+
+    def append(self, fact: Fact, *, sequence: int, cause: Cause) -> None:
+        """Publish `fact` with this transaction. `sequence` is the version of the aggregate that it is about, whose
+        row this transaction has locked."""
+        data = msgspec.json.encode(fact).decode()
+        self._pending.append(Pending(fact.type, fact.key, sequence, data, cause))
+
+    def wake(self, name: str) -> None:
+        """After the commit, wake the job or waiter of this name in this process."""
+        self._woken.add(name)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """A part that can fail alone, together with the events that it appended."""
+        appended = len(self._pending)
+        try:
+            async with self._connection.transaction():
+                yield
+        except BaseException:
+            del self._pending[appended:]
+            raise
+
+    async def flush(self) -> int:
+        """Insert the collected events; how many. Called by `Database` only."""
+        if self._pending:
+            self.statements += 1
+            await append_all(self._connection, self._pending)
+        return len(self._pending)
+
+    @property
+    def woken(self) -> Collection[str]:
+        return self._woken
+
+
+class Database:
+    """A pool of connections under one role with one schema, and the way into transactions."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", schema: str) -> None:
+        self._pool = pool
+        self.schema = schema
+        self.statements = 0  # sent so far, for the tests that count them
+        self.on_events: Callable[[], None] = lambda: None
+        self.on_wake: Callable[[Collection[str]], None] = lambda _names: None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """Commits at the end, rolls back on an exception. Errors: CommitUnknown."""
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            tx = Tx(connection)
+            try:
+                yield tx
+                appended = await tx.flush()
+            except BaseException:
+                if not connection.is_closed():
+                    await transaction.rollback()
+                raise
+            finally:
+                self.statements += tx.statements
+            try:
+                await transaction.commit()
+            except LOST as lost:
+                raise CommitUnknown(str(lost)) from lost
+        if appended:
+            self.on_events()
+        if tx.woken:
+            self.on_wake(tx.woken)
+
+    async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
+        """All rows of one statement outside a transaction."""
+        self.statements += 1
+        return await self._pool.fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: object) -> Row | None:
+        """The first row of one statement outside a transaction, or None."""
+        self.statements += 1
+        return await self._pool.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: object) -> Any:
+        """The first column of the first row of one statement outside a transaction, or None."""
+        self.statements += 1
+        return await self._pool.fetchval(sql, *args)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
+        """A bare connection, for COPY and LISTEN."""
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            yield connection
+
+    async def close(self) -> None:
+        """Wait for what is running and close."""
+        await self._pool.close()
+
+
+@asynccontextmanager
+async def connect(url: str, schema: str, *, size: int = POOL_SIZE) -> AsyncIterator[Database]:
+    """A database whose unqualified names are those of `schema`."""
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        max_inactive_connection_lifetime=IDLE_CONNECTION_S,
+        command_timeout=COMMAND_TIMEOUT_S,
+        connection_class=_Connection,
+        server_settings={"search_path": f'"{schema}", extension', "application_name": f"tradepost {schema}"},
+    )
+    database = Database(pool, schema)
+    try:
+        yield database
+    finally:
+        await database.close()

@@ -1,0 +1,1 @@
+"""The log: append, tick, batch, cursor, parked, rebase. The outbox is the event bus."""

@@ -1,0 +1,117 @@
+"""Reading: the events between two stored snapshots, ordered by id. Nothing is lost, and one key keeps its order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+PIECE_EVENTS: Final = 1_000
+PIECE_BYTES: Final = 8 * 1024 * 1024
+
+TICK_COLUMNS: Final = """id, uuid::text AS uuid, epoch, sources, snapshot::text AS snapshot,
+    pg_snapshot_xmax(snapshot)::text::bigint AS xmax,
+    ARRAY(SELECT pg_snapshot_xip(snapshot)::text::bigint) AS xip"""
+
+# The rows of `prev` that `cur` shows beyond what `prev` showed: begun since, or in flight then.
+_PIECE: Final = """
+WITH fresh AS MATERIALIZED (
+    SELECT id, event_id::text AS event_id, type, key, slot, sequence, at, correlation_id,
+           causation_id::text AS causation_id, traceparent, bytes, data
+    FROM {schema}.event
+    WHERE epoch = $1
+      AND (xid >= $2::text::xid8 AND xid < $3::text::xid8 OR xid = ANY ($4::text[]::xid8[]))
+      AND pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
+      AND id > $6 AND slot BETWEEN $7 AND $8 AND type = ANY ($9::text[])
+), piece AS (
+    SELECT *, count(*) OVER () AS remaining, row_number() OVER newest AS nth, sum(bytes) OVER newest AS size
+    FROM fresh WINDOW newest AS (ORDER BY id)
+)
+SELECT * FROM piece WHERE nth = 1 OR (nth <= $10 AND size <= $11) ORDER BY id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A stored snapshot; `sources` have news since the tick before it."""
+
+    id: int
+    uuid: str
+    epoch: int
+    sources: frozenset[str]
+    snapshot: str
+    xmax: int
+    xip: tuple[int, ...]
+
+    @classmethod
+    def of(cls, row: Any) -> "Tick":
+        return cls(
+            row["id"],
+            row["uuid"],
+            row["epoch"],
+            frozenset(row["sources"]),
+            row["snapshot"],
+            row["xmax"],
+            tuple(row["xip"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An event as it lies in the log; `data` is JSON."""
+
+    position: int
+    id: str
+    type: str
+    key: str
+    slot: int
+    sequence: int
+    time: datetime
+    correlation_id: str
+    causation_id: str | None
+    traceparent: str | None
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Up to 1,000 events and 8 MiB; `complete` when nothing more lies between the two ticks."""
+
+    events: Sequence[Raw]
+    complete: bool
+
+
+async def read_piece(
+    connection: Any, source: str, prev: Tick, cur: Tick, *, after: int, slots: tuple[int, int], types: Sequence[str]
+) -> Piece:
+    """The next events of `source` that `cur` shows and `prev` does not, beyond id `after`. Read on the primary."""
+    rows = await connection.fetch(
+        _PIECE.format(schema=f'"{source}"'),
+        prev.epoch,
+        str(prev.xmax),
+        str(cur.xmax),
+        [str(xid) for xid in prev.xip],
+        cur.snapshot,
+        after,
+        *slots,
+        types,
+        PIECE_EVENTS,
+        PIECE_BYTES,
+    )
+    return Piece([raw(row) for row in rows], not rows or rows[0]["remaining"] == len(rows))
+
+
+def raw(row: Any) -> Raw:
+    """A row of `event` as a value."""
+    return Raw(
+        row["id"],
+        row["event_id"],
+        row["type"],
+        row["key"],
+        row["slot"],
+        row["sequence"],
+        row["at"],
+        row["correlation_id"],
+        row["causation_id"],
+        row["traceparent"],
+        row["data"],
+    )

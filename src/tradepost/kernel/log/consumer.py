@@ -1,0 +1,191 @@
+"""One place of one group: read the next piece, apply it, move on; for ever, and exactly once in effect."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from tradepost.kernel.log import cursor
+from tradepost.kernel.log.batch import Piece, Raw, Tick, read_piece
+from tradepost.kernel.log.cursor import Fenced, Place, Position
+from tradepost.kernel.log.dispatch import GroupStopped, apply, apply_halving, is_retryable, park
+from tradepost.kernel.log.subscription import Group
+from tradepost.kernel.log.ticks import Rebased, Ticks
+
+if TYPE_CHECKING:
+    from tradepost.kernel.database import Database, Tx
+
+TICKS_AT_ONCE: Final = 100
+SAVE_S: Final = 5.0  # how often a place that has nothing to do says that it is alive, and where it stands
+STANDBY_S: Final = 2.0
+BACK_OFF_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+
+logger = structlog.get_logger()
+
+
+class KeyParked(Exception):
+    """An earlier event of the key was set aside, and this one waits behind it."""
+
+
+class Consumer:
+    """Owns a place while no other process claims it. Effects and position commit together."""
+
+    def __init__(self, db: "Database", ticks: Ticks, group: Group, place: Place, owner: str) -> None:
+        self.place = place
+        self.stopped: str | None = None  # why, when it will not go on by itself
+        self.position: Position | None = None
+        self._db = db
+        self._ticks = ticks
+        self._subscriptions = group.of(place.source)
+        self._owner = owner
+        self._saved_at = 0.0
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Until cancelled. A failure that is not an event's fault is waited out."""
+        by_force = True
+        while self.stopped is None:
+            try:
+                await self._own(by_force)
+            except Fenced:
+                by_force = False
+                await asyncio.sleep(STANDBY_S)
+            except (GroupStopped, Rebased) as stop:
+                self.stopped = str(stop)
+                logger.critical("consumer_stopped", group=self.place.group, source=self.place.source, why=str(stop))
+            except Exception as error:
+                await self._back_off(error)
+
+    async def _own(self, by_force: bool) -> None:
+        async with self._db.transaction() as tx:
+            claimed = await cursor.claim(tx, self.place, self._owner, by_force=by_force)
+        if claimed is None:
+            raise Fenced("the owner is alive")
+        position, fence = claimed.position, claimed.fence
+        await self._report(position)
+        while True:
+            self.position = position
+            position = await self._step(position, fence)
+
+    async def _step(self, position: Position, fence: int) -> Position:
+        """Do the next piece of work, or wait for some; the new position."""
+        if position.toward is None and (quiet := self._ticks.silent_until(position.tick, self.place.source)):
+            return await self._skip(position.at(quiet.id, quiet.uuid), fence)
+        prev, cur = await self._span(position)
+        if cur.id == prev.id:
+            return await self._wait(position, fence)
+        piece = await self._read(prev, cur, position.last_id)
+        if not piece.events:
+            return await self._skip(position.at(cur.id, cur.uuid), fence)
+        last = piece.events[-1].position
+        to = position.at(cur.id, cur.uuid) if piece.complete else position.within(cur.id, last)
+        await self._effects(piece.events, to, fence)
+        self._failures = 0
+        return to
+
+    async def _span(self, position: Position) -> tuple[Tick, Tick]:
+        """The two ticks between which to read; the same one twice when there is nothing after it."""
+        prev = await self._ticks.get(position.tick)
+        if prev is None or prev.uuid != position.tick_uuid:
+            raise Rebased(
+                f"{self.place.group} stands at a tick that the log of {self.place.source} does not have: "
+                "it was restored from a backup; run `tradepost log rebase`"
+            )
+        newest = self._ticks.newest.id
+        cur = await self._ticks.get(position.toward or min(newest, prev.id + TICKS_AT_ONCE))
+        if cur is None:
+            raise Rebased(f"the log of {self.place.source} lacks a tick; run `tradepost log rebase`")
+        while cur.epoch != prev.epoch and cur.id > prev.id + 1:
+            cur = await self._ticks.get(cur.id - 1) or prev
+        return prev, cur
+
+    async def _read(self, prev: Tick, cur: Tick, after: int) -> Piece:
+        if cur.epoch != prev.epoch:  # the first tick of a new epoch: nothing lies between it and the last of the old
+            return Piece([], True)
+        return await read_piece(
+            self._ticks.pool,
+            self.place.source,
+            prev,
+            cur,
+            after=after,
+            slots=self.place.slots,
+            types=list(self._subscriptions),
+        )
+
+    async def _effects(self, events: Sequence[Raw], to: Position, fence: int) -> None:
+        try:
+            async with self._moved(to, fence, events) as (tx, fresh):
+                await apply(tx, fresh, self._subscriptions)
+        except (Fenced, GroupStopped):
+            raise
+        except Exception as error:
+            if is_retryable(error):
+                raise
+            logger.warning("halving", group=self.place.group, source=self.place.source, why=str(error))
+            async with self._moved(to, fence, events) as (tx, fresh):
+                failed = await apply_halving(tx, fresh, self._subscriptions)
+                if failed:
+                    await park(tx, self.place.source, self.place.group, failed)
+                    await cursor.count_parked(tx, self.place, len(failed))
+        self._saved_at = monotonic()
+
+    @asynccontextmanager
+    async def _moved(
+        self, to: Position, fence: int, events: Sequence[Raw]
+    ) -> AsyncIterator[tuple["Tx", Sequence[Raw]]]:
+        """A transaction in which the place was moved, and the events whose key is not parked."""
+        async with self._db.transaction() as tx:
+            if await cursor.move(tx, self.place, fence, to):
+                stray = await cursor.parked_keys(tx, self.place, [event.key for event in events])
+                waiting = [(event, KeyParked(event.key)) for event in events if event.key in stray]
+                if waiting:
+                    await park(tx, self.place.source, self.place.group, waiting)
+                    await cursor.count_parked(tx, self.place, len(waiting))
+                    events = [event for event in events if event.key not in stray]
+            yield tx, events
+
+    async def _skip(self, to: Position, fence: int) -> Position:
+        if monotonic() - self._saved_at > SAVE_S:
+            await self._save(to, fence)
+        return to
+
+    async def _wait(self, position: Position, fence: int) -> Position:
+        try:
+            async with asyncio.timeout(SAVE_S):
+                await self._ticks.after(position.tick)
+        except TimeoutError:
+            await self._save(position, fence)
+        return position
+
+    async def _save(self, position: Position, fence: int) -> None:
+        async with self._db.transaction() as tx:
+            await cursor.move(tx, self.place, fence, position)
+        self._saved_at = monotonic()
+        await self._report(position)
+
+    async def _report(self, position: Position) -> None:
+        """Tell the publisher how far we are, for its retention."""
+        await self._ticks.pool.execute(
+            "SELECT log.report($1, $2, $3, $4)", self.place.source, self.place.group, self.place.slots[0], position.tick
+        )
+
+    async def _back_off(self, error: Exception) -> None:
+        pause = BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
+        self._failures += 1
+        why = str(error) or type(error).__name__
+        logger.warning("consumer_waits", group=self.place.group, source=self.place.source, why=why, seconds=pause)
+        await asyncio.sleep(pause)
+
+
+async def register(db: "Database", ticks: Ticks, group: Group) -> list[Place]:
+    """The places of a group in all logs that it reads; a new group starts at the oldest tick."""
+    first = await ticks.first()
+    found: list[Place] = []
+    for source in group.sources():
+        async with db.transaction() as tx:
+            await cursor.create(tx, Place(source, group.name), first.id, first.uuid)
+        found += await cursor.places(db, source, group.name)
+    return found

@@ -1,0 +1,111 @@
+"""Where a group stands in a log. The row is locked before the effects, and moves with them in one transaction."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from tradepost.kernel.database import Tx
+
+STALE_S: Final = 15.0  # an owner unseen for so long is taken to be gone
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which positions are meant: those of one group in one log, for a range of slots."""
+
+    source: str
+    group: str
+    slots: tuple[int, int] = (0, 15)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Everything up to `tick` is done, and of what lies between `tick` and `toward` the events up to `last_id`."""
+
+    tick: int
+    tick_uuid: str
+    toward: int | None = None
+    last_id: int = 0
+
+    def at(self, tick: int, uuid: str) -> "Position":
+        return Position(tick, uuid)
+
+    def within(self, toward: int, last_id: int) -> "Position":
+        return replace(self, toward=toward, last_id=last_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A position that is ours while nobody claims it anew."""
+
+    position: Position
+    fence: int
+    parked: int
+
+
+class Fenced(RuntimeError):
+    """Another owner has taken the place over; nothing of ours was done."""
+
+
+_CREATE: Final = """
+INSERT INTO cursor (source, "group", tick, tick_uuid) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+"""
+_PLACES: Final = """
+SELECT first_slot, last_slot FROM cursor WHERE source = $1 AND "group" = $2 ORDER BY first_slot
+"""
+_CLAIM: Final = """
+UPDATE cursor SET fence = fence + 1, owner = $4, seen_at = clock_timestamp()
+WHERE source = $1 AND "group" = $2 AND first_slot = $3
+  AND ($5 OR owner = $4 OR seen_at < clock_timestamp() - make_interval(secs => $6))
+RETURNING tick, tick_uuid::text AS tick_uuid, toward, last_id, fence, parked
+"""
+_MOVE: Final = """
+UPDATE cursor SET tick = $5, tick_uuid = $6, toward = $7, last_id = $8, seen_at = clock_timestamp()
+WHERE source = $1 AND "group" = $2 AND first_slot = $3 AND fence = $4
+RETURNING parked
+"""
+_COUNT: Final = """
+UPDATE cursor SET parked = parked + $4 WHERE source = $1 AND "group" = $2 AND first_slot = $3
+"""
+_STRAY: Final = 'SELECT DISTINCT key FROM parked WHERE source = $1 AND "group" = $2 AND key = ANY ($3::text[])'
+
+
+async def create(tx: "Tx", place: Place, tick: int, uuid: str) -> None:
+    """Register the group at `tick`, unless it already stands somewhere."""
+    await tx.execute(_CREATE, place.source, place.group, tick, uuid)
+
+
+async def places(db: Any, source: str, group: str) -> list[Place]:
+    """The ranges of slots that the group's work is cut into."""
+    rows = await db.fetch(_PLACES, source, group)
+    return [Place(source, group, (row["first_slot"], row["last_slot"])) for row in rows]
+
+
+async def claim(tx: "Tx", place: Place, owner: str, *, by_force: bool) -> Claimed | None:
+    """Take the place over; None while another owner is alive. A new process claims by force: the old one is fenced."""
+    row = await tx.fetchrow(_CLAIM, place.source, place.group, place.slots[0], owner, by_force, STALE_S)
+    if row is None:
+        return None
+    position = Position(row["tick"], row["tick_uuid"], row["toward"], row["last_id"])
+    return Claimed(position, row["fence"], row["parked"])
+
+
+async def move(tx: "Tx", place: Place, fence: int, to: Position) -> int:
+    """Lock the place and put it at `to`, first of all in the transaction of the effects; how many events are parked.
+    Errors: Fenced."""
+    parked = await tx.fetchval(
+        _MOVE, place.source, place.group, place.slots[0], fence, to.tick, to.tick_uuid, to.toward, to.last_id
+    )
+    if parked is None:
+        raise Fenced(f"{place.group} on {place.source} has another owner")
+    return int(parked)
+
+
+async def count_parked(tx: "Tx", place: Place, more: int) -> None:
+    """Keep the number of events set aside, so that a place without any need not look for them."""
+    await tx.execute(_COUNT, place.source, place.group, place.slots[0], more)
+
+
+async def parked_keys(tx: "Tx", place: Place, keys: list[str]) -> set[str]:
+    """Those of `keys` with an event set aside: what comes later for them waits behind it."""
+    return {row["key"] for row in await tx.fetch(_STRAY, place.source, place.group, keys)}

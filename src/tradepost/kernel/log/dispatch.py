@@ -1,0 +1,111 @@
+"""Handing a piece of the log to its handlers: all at once, or halved until the event at fault stands alone."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import msgspec
+import structlog
+
+from tradepost.kernel.log.batch import Raw
+from tradepost.kernel.log.subscription import Subscription, lanes
+
+if TYPE_CHECKING:
+    from tradepost.kernel.database import Tx
+
+TRIES: Final = 3
+TRY_AGAIN_S: Final = 0.05
+STOP_AFTER_KEYS: Final = 20  # parked in a minute
+RETRYABLE_CLASSES: Final = frozenset({"08", "40", "53", "57"})
+
+logger = structlog.get_logger()
+
+
+class GroupStopped(RuntimeError):
+    """So many keys were parked in a minute that the deployment is at fault, not the events."""
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Whether `error` is never the event's fault: connection, serialisation, resources, shut-down, time-out."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "")[:2] in RETRYABLE_CLASSES
+    return isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError))
+
+
+async def apply(tx: "Tx", events: Sequence[Raw], subscriptions: Mapping[str, Subscription]) -> None:
+    """Each handler once per lane, with all its events."""
+    for subscription, lane in lanes(events, subscriptions):
+        await subscription.handler(tx, [subscription.decode(event) for event in lane])
+
+
+async def apply_halving(
+    tx: "Tx", events: Sequence[Raw], subscriptions: Mapping[str, Subscription]
+) -> list[tuple[Raw, Exception]]:
+    """Apply what can be applied; the events that could not, with their errors, and behind each its key's later ones.
+    Errors: those that are never an event's fault."""
+    try:
+        async with tx.savepoint():
+            await apply(tx, events, subscriptions)
+        return []
+    except Exception as error:
+        if is_retryable(error):
+            raise
+        if len(events) == 1:
+            return await _try_again(tx, events[0], subscriptions, error)
+    half = len(events) // 2
+    failed = await apply_halving(tx, events[:half], subscriptions)
+    keys = {event.key: error for event, error in failed}
+    behind = [(event, keys[event.key]) for event in events[half:] if event.key in keys]
+    rest = [event for event in events[half:] if event.key not in keys]
+    return failed + behind + (await apply_halving(tx, rest, subscriptions) if rest else [])
+
+
+async def _try_again(
+    tx: "Tx", event: Raw, subscriptions: Mapping[str, Subscription], error: Exception
+) -> list[tuple[Raw, Exception]]:
+    for attempt in range(1, TRIES):
+        await asyncio.sleep(TRY_AGAIN_S * attempt)
+        try:
+            async with tx.savepoint():
+                await apply(tx, [event], subscriptions)
+            return []
+        except Exception as again:
+            if is_retryable(again):
+                raise
+            error = again
+    return [(event, error)]
+
+
+_PARK: Final = """
+INSERT INTO parked (source, "group", position, key, slot, event, error, tries)
+SELECT $1, $2, position, key, slot, event::json, error, $8
+FROM unnest($3::bigint[], $4::text[], $5::smallint[], $6::text[], $7::text[])
+     AS new (position, key, slot, event, error)
+"""
+_PARKED_LATELY: Final = """
+SELECT count(DISTINCT key) FROM parked WHERE source = $1 AND "group" = $2 AND at > now() - interval '1 minute'
+"""
+
+
+async def park(tx: "Tx", source: str, group: str, failed: Sequence[tuple[Raw, Exception]]) -> None:
+    """Set aside what could not be applied. Errors: GroupStopped when that happens to too many keys."""
+    await tx.execute(
+        _PARK,
+        source,
+        group,
+        [event.position for event, _ in failed],
+        [event.key for event, _ in failed],
+        [event.slot for event, _ in failed],
+        [msgspec.json.encode(event).decode() for event, _ in failed],
+        [f"{type(error).__name__}: {error}"[:2_000] for _, error in failed],
+        TRIES,
+    )
+    if await tx.fetchval(_PARKED_LATELY, source, group) > STOP_AFTER_KEYS:
+        raise GroupStopped(
+            f"{group} parked over {STOP_AFTER_KEYS} keys of {source} in a minute; see the log and fix it"
+        )
+    for event, error in failed:
+        logger.error(
+            "parked", source=source, group=group, key=event.key, type=event.type, event=event.id, why=str(error)
+        )

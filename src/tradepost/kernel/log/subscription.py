@@ -1,0 +1,83 @@
+"""What a consumer group reads, and which function each type of event is handed to."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from tradepost.kernel.events import Event, Fact
+from tradepost.kernel.log.batch import Raw
+
+if TYPE_CHECKING:
+    from tradepost.kernel.database import Tx
+
+F = TypeVar("F", bound=Fact)
+Handler = Callable[["Tx", Sequence[Event[Any]]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One type of event and its handler, which takes as many events at once as there are."""
+
+    fact: type[Fact]
+    handler: Handler
+
+    @cached_property
+    def _decoder(self) -> "msgspec.json.Decoder[Fact]":
+        return msgspec.json.Decoder(self.fact)
+
+    def decode(self, raw: Raw) -> Event[Fact]:
+        """The event with its fact. Errors: msgspec.ValidationError when the body does not fit the contract."""
+        return Event(
+            position=raw.position,
+            id=raw.id,
+            type=raw.type,
+            key=raw.key,
+            sequence=raw.sequence,
+            time=raw.time,
+            correlation_id=raw.correlation_id,
+            causation_id=raw.causation_id,
+            traceparent=raw.traceparent,
+            data=self._decoder.decode(raw.data),
+        )
+
+
+def on(fact: type[F], handler: Callable[["Tx", Sequence[Event[F]]], Awaitable[None]]) -> Subscription:
+    """Hand every `fact` to `handler`, in batches, in order per key."""
+    return Subscription(fact, handler)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Subscriptions that share positions. With `reset`, which empties what they have built, the group may read again
+    from the start; without, its effects reach the world and it never may."""
+
+    name: str
+    subscriptions: tuple[Subscription, ...]
+    reset: Callable[["Tx"], Awaitable[None]] | None = None
+
+    def sources(self) -> tuple[str, ...]:
+        """The publishers that the group reads."""
+        return tuple(sorted({subscription.fact.publisher() for subscription in self.subscriptions}))
+
+    def of(self, source: str) -> Mapping[str, Subscription]:
+        """The subscriptions to one publisher, by type of event."""
+        return {s.fact.type: s for s in self.subscriptions if s.fact.publisher() == source}
+
+
+def lanes(events: Sequence[Raw], subscriptions: Mapping[str, Subscription]) -> list[tuple[Subscription, list[Raw]]]:
+    """The events as few calls of handlers, each in log order, such that the events of one key keep theirs."""
+    made: list[tuple[Subscription, list[Raw]]] = []
+    last: dict[str, int] = {}
+    for event in events:
+        subscription = subscriptions[event.type]
+        lane = last.get(event.key, 0)
+        while lane < len(made) and made[lane][0].handler is not subscription.handler:
+            lane += 1
+        if lane == len(made):
+            made.append((subscription, []))
+        made[lane][1].append(event)
+        last[event.key] = lane
+    return made

@@ -1,0 +1,142 @@
+"""Schemas, roles and plain SQL migrations: forward only, each in a transaction with the record that it was applied."""
+
+import hmac
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import asyncpg
+
+LOCK: Final = 7238113969
+PARTITION_EVENTS: Final = 5_000_000
+PARTITIONS_AHEAD: Final = 1
+READER: Final = "tradepost_log"
+KERNEL: Final = "tradepost.kernel"
+
+
+class MigrationError(RuntimeError):
+    """The database can't be brought to what this version needs; the message says why."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A file of SQL; `name` is unique in its schema."""
+
+    name: str
+    sql: str
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.sql.encode()).hexdigest()
+
+
+def role_of(schema: str) -> str:
+    """The role that may touch `schema` and nothing else."""
+    return f"tradepost_{schema}"
+
+
+def password_of(role: str, secret: str) -> str:
+    """The role's password, made from the installation's secret."""
+    return hmac.new(secret.encode(), role.encode(), sha256).hexdigest()
+
+
+def url_as(url: str, role: str, secret: str) -> str:
+    """`url` with another role in it."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(role)}:{password_of(role, secret)}@{host}"))
+
+
+async def migrate(url: str, schemas: Sequence[tuple[str, str]], secret: str) -> None:
+    """Bring the database at `url`, whose role may create roles and schemas, to this version. `schemas` are pairs of
+    (schema, package with a folder `migrations`). Safe to run at once from several processes."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        if await connection.fetchval("SELECT to_regclass('log.tick') IS NULL"):
+            async with connection.transaction():
+                await connection.execute(files(KERNEL).joinpath("log/schema.sql").read_text())
+        await _role(connection, READER, secret)
+        for schema, package in schemas:
+            await _schema(connection, schema, package, secret)
+        await _grant_reader(connection)
+    finally:
+        await connection.close()
+
+
+async def _schema(connection: Any, schema: str, package: str, secret: str) -> None:
+    role = role_of(schema)
+    await _role(connection, role, secret)
+    await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+    await connection.execute(f'SET search_path = "{schema}", extension')
+    await connection.execute(_RECORD)
+    applied = dict(await connection.fetch("SELECT name, digest FROM migration"))
+    for migration in (*_migrations(KERNEL), *_migrations(package)):
+        if migration.name not in applied:
+            await _apply(connection, schema, migration)
+        elif applied[migration.name] != migration.digest:
+            raise MigrationError(f"{schema}: {migration.name} was changed after it was applied; add a new file instead")
+    await connection.execute("SELECT log.add_source($1)", schema)
+    await connection.execute("SELECT log.extend($1, $2, $3)", schema, PARTITION_EVENTS, PARTITIONS_AHEAD)
+    await connection.execute(_GRANTS.format(schema=schema, role=role))
+
+
+async def _apply(connection: Any, schema: str, migration: Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "INSERT INTO migration (name, digest) VALUES ($1, $2)", migration.name, migration.digest
+            )
+    except asyncpg.PostgresError as error:
+        raise MigrationError(f"{schema}: {migration.name} failed, nothing of it was kept: {error}") from error
+
+
+async def _role(connection: Any, role: str, secret: str) -> None:
+    """Create the role, or give it the password that belongs to the secret."""
+    verb = "ALTER" if await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role) else "CREATE"
+    try:
+        await connection.execute(f"{verb} ROLE \"{role}\" LOGIN PASSWORD '{password_of(role, secret)}'")
+    except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+        pass  # roles belong to the cluster: the migration of another database came first
+    except asyncpg.InternalServerError as error:
+        if "concurrently updated" not in str(error):
+            raise
+
+
+async def _grant_reader(connection: Any) -> None:
+    for row in await connection.fetch("SELECT name FROM log.source"):
+        schema = row["name"]
+        await connection.execute(f'GRANT USAGE ON SCHEMA "{schema}" TO {READER}')
+        await connection.execute(f'GRANT SELECT ON "{schema}".event TO {READER}')
+    await connection.execute(_READER_GRANTS)
+
+
+def _migrations(package: str) -> Iterator[Migration]:
+    folder = files(package).joinpath("migrations")
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".sql"):
+            yield Migration(f"{package}/{file.name}", file.read_text())
+
+
+_RECORD: Final = """
+CREATE TABLE IF NOT EXISTS migration (
+    name text PRIMARY KEY, digest text NOT NULL, at timestamptz NOT NULL DEFAULT now()
+)
+"""
+_GRANTS: Final = """
+GRANT USAGE ON SCHEMA "{schema}", extension TO "{role}";
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "{schema}" TO "{role}";
+GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{role}";
+REVOKE UPDATE, DELETE ON "{schema}".event FROM "{role}";
+REVOKE INSERT, UPDATE, DELETE ON "{schema}".migration FROM "{role}";
+"""
+_READER_GRANTS: Final = f"""
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA log FROM PUBLIC;
+GRANT USAGE ON SCHEMA log TO {READER};
+GRANT SELECT ON log.tick, log.epoch, log.reader TO {READER};
+GRANT EXECUTE ON FUNCTION log.tick(), log.report(text, text, smallint, bigint), log.same_system() TO {READER};
+"""

@@ -1,0 +1,44 @@
+"""A service is a value: its endpoints, consumer groups, jobs and migrations, and how to open its desk."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tradepost.kernel.database import Database
+from tradepost.kernel.http.endpoint import Endpoint
+from tradepost.kernel.log.subscription import Group
+from tradepost.kernel.log.watch import Watch
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a running service is given. `settings` is the service's own frozen struct from `settings.py`."""
+
+    db: Database
+    watch: Watch  # of the service's own log
+    settings: Any
+    data: Path  # the data folder; a service uses a subfolder of its own name
+
+
+@dataclass(frozen=True)
+class Job:
+    """Timed work. `run` does one bounded round and says whether more waits; several processes may run it at once.
+    It starts every `every_s` seconds, and at once after a commit of `tx.wake(name)` in this process."""
+
+    name: str
+    run: Callable[[Any], Awaitable[bool]]
+    every_s: float
+
+
+@dataclass(frozen=True)
+class Service:
+    """`open` yields the desk: what the service's handlers and jobs work with, its second argument everywhere."""
+
+    name: str
+    package: str  # where its folder `migrations` lies
+    open: Callable[[Room], AbstractAsyncContextManager[Any]]
+    endpoints: tuple[Endpoint, ...] = ()
+    groups: tuple[Group, ...] = ()
+    jobs: tuple[Job, ...] = ()

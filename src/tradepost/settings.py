@@ -1,0 +1,101 @@
+"""What an operator can set: a small frozen struct per room, read from the environment here and nowhere else."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+DEFAULT_PACE: Final = "5,30"
+
+
+class SettingsError(ValueError):
+    """A variable has a value that can't be used; the message names it and says what is expected."""
+
+
+class UserSettings(msgspec.Struct, frozen=True):
+    """The first administrator; without a password one is made and shown once."""
+
+    admin_email: str
+    admin_password: str | None
+
+
+class ShippingSettings(msgspec.Struct, frozen=True):
+    """Seconds from shipment to pick-up, and from pick-up to delivery, of the local carrier."""
+
+    pick_up_s: float
+    delivery_s: float
+
+
+class NotificationSettings(msgspec.Struct, frozen=True):
+    """Where messages go; the mailbox where nothing is set."""
+
+    smtp_url: str | None
+    sms_url: str | None
+    sender: str
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Everything, read once."""
+
+    host: str
+    port: int
+    data: Path
+    database_url: str | None
+    rate_limits: bool
+    broker: str
+    user: UserSettings
+    shipping: ShippingSettings
+    notification: NotificationSettings
+
+    @property
+    def of_services(self) -> Mapping[str, object]:
+        """Each service's own settings, by its name."""
+        return {"user": self.user, "shipping": self.shipping, "notification": self.notification}
+
+
+def read(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this process. Errors: SettingsError."""
+    pick_up_s, delivery_s = _pace(environment.get("TRADEPOST_CARRIER_PACE", DEFAULT_PACE))
+    return Settings(
+        host=environment.get("HOST", "127.0.0.1"),
+        port=_port(environment.get("PORT", "8000")),
+        data=Path(environment.get("TRADEPOST_DATA", ".tradepost")).absolute(),
+        database_url=environment.get("TRADEPOST_DATABASE_URL") or None,
+        rate_limits=_one_of(environment, "TRADEPOST_RATE_LIMITS", ("on", "off")) == "on",
+        broker=_one_of(environment, "TRADEPOST_BROKER", ("log",)),
+        user=UserSettings(
+            environment.get("TRADEPOST_ADMIN_EMAIL", "admin@tradepost.local"),
+            environment.get("TRADEPOST_ADMIN_PASSWORD") or None,
+        ),
+        shipping=ShippingSettings(pick_up_s, delivery_s),
+        notification=NotificationSettings(
+            environment.get("TRADEPOST_SMTP_URL") or None,
+            environment.get("TRADEPOST_SMS_URL") or None,
+            environment.get("TRADEPOST_MAIL_FROM", "shop@tradepost.local"),
+        ),
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise SettingsError(f"PORT is {text!r}; expected a number from 1 to 65535")
+    return int(text)
+
+
+def _pace(text: str) -> tuple[float, float]:
+    try:
+        pick_up_s, delivery_s = (float(part) for part in text.split(","))
+    except ValueError:
+        pick_up_s = delivery_s = -1.0
+    if not 0 <= pick_up_s < float("inf") or not 0 <= delivery_s < float("inf"):
+        raise SettingsError(f"TRADEPOST_CARRIER_PACE is {text!r}; expected two numbers of seconds such as 5,30")
+    return pick_up_s, delivery_s
+
+
+def _one_of(environment: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    value = environment.get(name, allowed[0])
+    if value not in allowed:
+        raise SettingsError(f"{name} is {value!r}; expected {' or '.join(allowed)}")
+    return value

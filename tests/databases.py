@@ -1,0 +1,60 @@
+"""A migrated template database, made once per run, and copies of it, one per test."""
+
+from hashlib import sha256
+from importlib.resources import files
+from typing import Final
+from uuid import uuid4
+
+import asyncpg
+
+from tradepost.kernel.migrate import migrate
+from tradepost.main import SERVICES
+
+SECRET: Final = "of-the-tests"
+LOCK: Final = 518_300
+
+
+def _schemas() -> list[tuple[str, str]]:
+    return [("probe", "tests.probe"), *((service.name, service.package) for service in SERVICES)]
+
+
+def _named(url: str, database: str) -> str:
+    head, _, query = url.partition("?")
+    return f"{head.rpartition('/')[0]}/{database}" + (f"?{query}" if query else "")
+
+
+async def create(server: str) -> str:
+    """A copy of the template; its URL."""
+    template = f"template_{_digest()}"
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", template):
+            await connection.execute(f"DROP DATABASE IF EXISTS making_{template}")
+            await connection.execute(f"CREATE DATABASE making_{template}")
+            await migrate(_named(server, f"making_{template}"), _schemas(), SECRET)
+            await connection.execute(f"ALTER DATABASE making_{template} RENAME TO {template}")
+        await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
+        name = f"test_{uuid4().hex}"
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    finally:
+        await connection.close()
+    return _named(server, name)
+
+
+async def drop(server: str, url: str) -> None:
+    """Remove a copy, whoever is still connected."""
+    name = url.partition("?")[0].rpartition("/")[2]
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await connection.close()
+
+
+def _digest() -> str:
+    digest = sha256(files("tradepost.kernel").joinpath("log/schema.sql").read_bytes())
+    for _, package in (("", "tradepost.kernel"), *_schemas()):
+        for file in sorted(files(package).joinpath("migrations").iterdir(), key=lambda file: file.name):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
