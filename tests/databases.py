@@ -1,6 +1,8 @@
 """A migrated template database, made once per run, and copies of it, one per test."""
 
+import os
 from hashlib import sha256
+from importlib import import_module
 from importlib.resources import files
 from typing import Final
 from uuid import uuid4
@@ -8,14 +10,14 @@ from uuid import uuid4
 import asyncpg
 
 from tradepost.kernel.migrate import migrate
-from tradepost.main import SERVICES
-
 SECRET: Final = "of-the-tests"
 LOCK: Final = 518_300
 
 
 def _schemas() -> list[tuple[str, str]]:
-    return [("probe", "tests.probe"), *((service.name, service.package) for service in SERVICES)]
+    only = os.environ.get("TRADEPOST_TEST_ONLY")
+    names = [only] if only else [service.name for service in import_module("tradepost.main").SERVICES]
+    return [("probe", "tests.probe"), *((name, f"tradepost.services.{name}") for name in names)]
 
 
 def _named(url: str, database: str) -> str:

@@ -3,7 +3,7 @@
 from decimal import Decimal, localcontext
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tradepost.kernel.money import CURRENCIES, MAX_AMOUNT, InvalidAmount, UnknownCurrency, exponent, to_major, to_minor
@@ -66,14 +66,14 @@ def test_anything_else_is_refused_with_its_reason(text: str, code: str) -> None:
     with pytest.raises(InvalidAmount) as refused:
         to_minor(text, "USD")
 
-    assert refused.value.code == code
+    assert refused.value.error == code
 
 
 def test_a_currency_without_cents_takes_no_cents() -> None:
     with pytest.raises(InvalidAmount) as refused:
         to_minor("12.5", "JPY")
 
-    assert refused.value.code == "amount_too_precise"
+    assert refused.value.error == "amount_too_precise"
 
 
 @pytest.mark.parametrize("currency", ["", "usd", "XXX", "BGN", "US", "USDT", "EUR "])
@@ -102,11 +102,13 @@ def test_minor_units_are_written_with_all_places(amount: int, currency: str, tex
     assert to_major(amount, currency) == text
 
 
+@settings(deadline=None)
 @given(amounts, currencies)
 def test_reading_what_was_written_gives_the_same_amount(amount: int, currency: str) -> None:
     assert to_minor(to_major(amount, currency), currency) == amount
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[0-9]{0,20}(\.[0-9]{0,6})?", fullmatch=True), currencies)
 def test_it_agrees_with_exact_decimal_arithmetic(text: str, currency: str) -> None:
     try:
@@ -117,6 +119,7 @@ def test_it_agrees_with_exact_decimal_arithmetic(text: str, currency: str) -> No
         assert Decimal(minor) == Decimal(text).scaleb(exponent(currency))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80), currencies)
 def test_no_text_does_anything_but_convert_or_be_refused(text: str, currency: str) -> None:
     try:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from types import SimpleNamespace
 from typing import Any, cast
 
+import falcon
 import falcon.asgi
 
 from tradepost.kernel.auth import Verifier
@@ -24,7 +25,7 @@ def build(endpoints: Sequence[Endpoint], desk: object, db: Database, verifier: V
     """The application that answers for `endpoints`, each handler being given `desk`. Errors: WrongTable."""
     check_paths(endpoints)
     app = falcon.asgi.App(request_type=Call)
-    app.add_error_handler(Exception, _answer_unrouted)
+    app.add_error_handler((Exception, falcon.HTTPError), _answer_unrouted)
     by_path: dict[str, dict[str, Responder]] = {}
     for endpoint in endpoints:
         by_path.setdefault(endpoint.path, {})[endpoint.method] = _Route(endpoint, desk, db, verifier).respond

@@ -30,6 +30,11 @@ class Headers(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         return self._raw[name.encode("latin-1")].decode("latin-1")
 
+    def text(self, name: bytes) -> str | None:
+        """As `get`, for those who are in a hurry."""
+        value = self._raw.get(name)
+        return None if value is None else value.decode("latin-1")
+
     def __iter__(self) -> Iterator[str]:
         return (name.decode("latin-1") for name in self._raw)
 
@@ -40,7 +45,7 @@ class Headers(Mapping[str, str]):
 class Call(FalconRequest):
     """Falcon's request, except that a client that leaves in the middle of a body is an error, not an end of file."""
 
-    __slots__ = ("_opening", "_following", "header", "query_bytes")
+    __slots__ = ("_following", "_opening", "header", "query_bytes")
 
     def __init__(self, scope: dict[str, Any], receive: Receive, first_event: Any = None, options: Any = None) -> None:
         self.query_bytes: bytes = scope["query_string"]
@@ -64,7 +69,7 @@ class Call(FalconRequest):
 
     async def read(self, limit: int) -> bytes:
         """The whole body. Errors: TooLarge over `limit` bytes, said or counted; Malformed when it is cut short."""
-        announced = self.header.get("content-length", "")
+        announced = self.header.text(b"content-length") or ""
         if announced.isdecimal() and int(announced[:20]) > limit:
             raise _too_large(limit)
         event = self._opening
@@ -103,13 +108,13 @@ def _too_large(limit: int) -> TooLarge:
 
 def request_id(headers: Headers) -> str:
     """The client's `X-Request-Id` when it is safe to repeat, else a new one."""
-    given = headers.get("x-request-id")
+    given = headers.text(b"x-request-id")
     return given if given is not None and _REQUEST_ID.fullmatch(given) else new_id()
 
 
 def traceparent(headers: Headers) -> str:
     """The trace that the call belongs to, or the start of a new one (W3C Trace Context)."""
-    given = headers.get("traceparent")
+    given = headers.text(b"traceparent")
     if given is not None and _TRACEPARENT.fullmatch(given) and (len(given) == 55 or not given.startswith("00")):
         return given[:55]
     fresh = secrets.token_hex(24)
@@ -118,12 +123,12 @@ def traceparent(headers: Headers) -> str:
 
 def wait_s(headers: Headers) -> int:
     """N of `Prefer: wait=N` (RFC 7240), at most 30; 0 when it isn't there or can't be read."""
-    preferred = headers.get("prefer")
+    preferred = headers.text(b"prefer")
     found = _WAIT.search(preferred) if preferred else None
     return min(int(found[1]), WAIT_LIMIT_S) if found else 0
 
 
 def if_match(headers: Headers) -> str | None:
     """The version in `If-Match`, bare. A weak one counts too: proxies that compress weaken what we sent."""
-    given = headers.get("if-match")
+    given = headers.text(b"if-match")
     return given.strip().removeprefix("W/").strip('"') if given is not None else None

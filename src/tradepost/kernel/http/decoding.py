@@ -109,7 +109,7 @@ def field_error(message: str) -> FieldError:
 
 def _explain(message: str) -> tuple[list[str], str]:
     detail, _, path = message.rpartition(" - at `") if " - at `" in message else (message, "", "")
-    steps = [name or index for name, index in _STEP.findall(path.rstrip("`"))]
+    steps = [name or index for name, index in _STEP.findall(path.rstrip("`").partition("[...]")[0])]
     if named := _NAMED_FIELD.fullmatch(detail):
         steps.append(named[1])
     return steps, detail

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
 
-from tradepost.kernel.errors import Forbidden, Unauthenticated
+from tradepost.kernel.errors import Forbidden, Stale, Unauthenticated
 from tradepost.kernel.events import Cause
 
 B = TypeVar("B")
@@ -113,6 +113,11 @@ class Request(Generic[B, Q]):
         if self.caller_or_none is None:
             raise Unauthenticated
         return self.caller_or_none
+
+    def require_version(self, current: str | int) -> None:
+        """Errors: Stale when `If-Match` was sent and names another version than `current`."""
+        if self.if_match not in (None, "*", str(current)):
+            raise Stale(f"The current version is {current}.")
 
     @property
     def cause(self) -> Cause:

@@ -33,10 +33,10 @@ class Reader:
     async def read(self, req: Call, path: Mapping[str, str], request_id: str, traceparent: str) -> Request[Any, Any]:
         """The request. Errors: Unauthenticated, Forbidden, NotFound, Malformed, TooLarge, UnsupportedMedia, Invalid."""
         header = req.header
-        caller = self._caller(header.get("authorization"))
+        caller = self._caller(header.text(b"authorization"))
         self._access.check(caller)
         self._check_path(path)
-        key = self._key(header.get("idempotency-key"))
+        key = self._key(header.text(b"idempotency-key"))
         query = self._query(req.query_bytes)
         body, raw = await self._body(req)
         return Request(
@@ -108,7 +108,7 @@ def _json_reader(limit: int, decode: Callable[[bytes], Any]) -> ReadBody:
     async def json(req: Call) -> tuple[Any, bytes]:
         sent = await req.read(limit)
         if sent:
-            decoding.require_json(req.content_type, req.header.get("content-encoding"))
+            decoding.require_json(req.content_type, req.header.text(b"content-encoding"))
         return decode(sent), sent
 
     return json

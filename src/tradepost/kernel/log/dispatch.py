@@ -107,5 +107,5 @@ async def park(tx: "Tx", source: str, group: str, failed: Sequence[tuple[Raw, Ex
         )
     for event, error in failed:
         logger.error(
-            "parked", source=source, group=group, key=event.key, type=event.type, event=event.id, why=str(error)
+            "parked", source=source, group=group, key=event.key, type=event.type, event_id=event.id, why=str(error)
         )

@@ -108,13 +108,15 @@ class Ticks:
     async def _listen(self) -> None:
         told = asyncio.Event()
         async with self.pool.acquire() as connection:
-            lost = connection.add_termination_listener
-            lost(lambda _connection: told.set())
-            await connection.add_listener(CHANNEL, lambda *_args: told.set())
-            while not connection.is_closed():
-                await self._catch_up()
-                await told.wait()
-                told.clear()
+            connection.add_termination_listener(lambda _connection: told.set())
+            await connection.add_listener(CHANNEL, hear := lambda *_args: told.set())
+            try:
+                while not connection.is_closed():
+                    await self._catch_up()
+                    await told.wait()
+                    told.clear()
+            finally:
+                await connection.remove_listener(CHANNEL, hear)
         raise ConnectionError("the connection that listens for ticks was lost")
 
     async def _catch_up(self) -> None:

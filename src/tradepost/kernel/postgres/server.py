@@ -2,7 +2,7 @@
 
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -37,6 +37,11 @@ FAST_S: Final = 30  # the last checkpoint writes up to shared_buffers
 IMMEDIATE_S: Final = 5
 KILLED_S: Final = 5
 LOG_READ_BYTES: Final = 1 << 20
+STOPS: Final[Sequence[tuple[signal.Signals, float]]] = (  # fast; when that hangs, immediate; then by force
+    (signal.SIGINT, FAST_S),
+    (signal.SIGQUIT, IMMEDIATE_S),
+    (signal.SIGKILL, KILLED_S),
+)
 STATISTICS: Final = "pg_stat_statements"
 ORPHANED_CHILDREN_S: Final = 2  # the idle ones notice at once that their postmaster is gone
 
@@ -152,9 +157,10 @@ def _take_over(cluster: Cluster, command: list[str]) -> int | None:
     if found is None or not is_alive(found.pid, cluster.name):
         return None
     wait_until(lambda: _is_ready(cluster, found.pid) or not is_alive(found.pid, cluster.name), READY_S)
-    if _is_ready(cluster, found.pid) and _runs(cluster, command) and _answers(cluster, found.socket_folder):
+    answers = _is_ready(cluster, found.pid) and _answers(cluster, found.socket_folder)
+    if answers and _runs(cluster, command):
         return found.pid
-    _terminate(cluster, found.pid)
+    _terminate(cluster, found.pid, STOPS if answers else STOPS[1:])
     return None
 
 
@@ -191,7 +197,7 @@ def _end_children(cluster: Cluster) -> None:
     """They hold the shared memory that a new server needs, and one in a long computation would hold it for hours."""
     if wait_until(lambda: not server_processes(cluster.name), ORPHANED_CHILDREN_S):
         return
-    for number, patience_s in ((signal.SIGQUIT, IMMEDIATE_S), (signal.SIGKILL, KILLED_S)):
+    for number, patience_s in STOPS[1:]:
         for pid in server_processes(cluster.name):
             send(pid, number)
         if wait_until(lambda: not server_processes(cluster.name), patience_s):
@@ -233,9 +239,8 @@ def _tail(log: Path, start: int) -> str:
         return file.read(LOG_READ_BYTES).decode(errors="replace")
 
 
-def _terminate(cluster: Cluster, pid: int) -> None:
-    """Fast; when that hangs, immediate; then by force."""
-    for number, patience_s in ((signal.SIGINT, FAST_S), (signal.SIGQUIT, IMMEDIATE_S), (signal.SIGKILL, KILLED_S)):
+def _terminate(cluster: Cluster, pid: int, stops: Sequence[tuple[signal.Signals, float]] = STOPS) -> None:
+    for number, patience_s in stops:
         if not is_alive(pid, cluster.name):
             return
         send(pid, number)

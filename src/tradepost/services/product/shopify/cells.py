@@ -68,7 +68,7 @@ def amount(text: str, currency: str, field: str) -> int | None:
     try:
         return to_minor(text, currency)
     except InvalidAmount as error:
-        raise Bad(field + error.code.removeprefix("amount"), str(error)) from error
+        raise Bad(field + error.error.removeprefix("amount"), str(error)) from error
 
 
 def integer(text: str) -> int | None:

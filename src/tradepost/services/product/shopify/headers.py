@@ -6,13 +6,13 @@ from typing import Final
 
 import msgspec
 
+from tradepost.kernel.errors import Invalid
 
-class CsvError(ValueError):
-    """The file as a whole cannot be read. `code` is `csv_empty`, `csv_not_utf8`, `csv_malformed` or `csv_headers`."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+class CsvError(Invalid):
+    """The file as a whole cannot be read. `error` is `csv_empty`, `csv_not_utf8`, `csv_malformed` or `csv_headers`."""
+
+    code = "csv_malformed"
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -148,7 +148,7 @@ def _refuse_missing(fields: Sequence[str | None], names: Sequence[str]) -> None:
     missing = [header for field, header in wanted.items() if field not in fields]
     if missing:
         hint = "; columns must be separated by commas" if len(names) == 1 else ""
-        raise CsvError("csv_headers", f"no column {' and no column '.join(missing)}; seen: {listed(names)}{hint}")
+        raise CsvError(f"no column {' and no column '.join(missing)}; seen: {listed(names)}{hint}", code="csv_headers")
 
 
 def _refuse_repeated(fields: Sequence[str | None], names: Sequence[str]) -> None:
@@ -156,4 +156,4 @@ def _refuse_repeated(fields: Sequence[str | None], names: Sequence[str]) -> None
     for field in filter(None, fields):
         same = [name for name, other in zip(names, fields, strict=True) if other == field]
         if len(same) > 1:
-            raise CsvError("csv_headers", f"several columns mean the same: {listed(same)}")
+            raise CsvError(f"several columns mean the same: {listed(same)}", code="csv_headers")

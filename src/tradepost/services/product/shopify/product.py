@@ -93,8 +93,11 @@ def _description(html: str) -> str:
 
 
 def _tags(text: str) -> tuple[str, ...]:
-    kept = {tag.lower(): tag for tag in reversed(_split(text)) if len(tag) <= MAX_TEXT}
-    return tuple(reversed(kept.values()))[:MAX_TAGS]
+    kept: dict[str, str] = {}
+    for tag in _split(text):
+        if len(tag) <= MAX_TEXT:
+            kept.setdefault(tag.lower(), tag)
+    return tuple(kept.values())[:MAX_TAGS]
 
 
 def _split(text: str) -> list[str]:

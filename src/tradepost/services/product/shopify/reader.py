@@ -17,7 +17,7 @@ _DETAILS: Final = {
     "nul_byte": "the row holds a NUL character",
     "row_too_long": f"the row is longer than {MAX_RECORD} bytes",
     "field_too_long": f"a cell is longer than {MAX_HTML} characters",
-    "unterminated_quote": "a quoted cell begins in this row and is never closed",
+    "unterminated_quote": f"a quoted cell begins in this row and is not closed within {MAX_RECORD} bytes or the file",
     "malformed_quotes": "a quoted cell is followed by something else than a comma",
 }
 
@@ -41,7 +41,7 @@ class Reader:
         self._records.end()
         found = self._drain()
         if self._columns is None:
-            raise CsvError("csv_empty", "the file is empty: there is no line of headers")
+            raise CsvError("the file is empty: there is no line of headers", code="csv_empty")
         return found
 
     def _drain(self) -> list[Read]:
@@ -77,22 +77,29 @@ class Reader:
         return _undecodable(row, data, text) or row
 
     def _broken(self, record: Record, shape: Columns, reason: str, seen: int = 0) -> Rejection:
-        if len(record.lines) > 1:
-            self._resume_after(record, shape)
+        covered = self._resume_after(record, shape)
         detail = _DETAILS.get(reason) or f"the row has {seen} cells, the header has {shape.count}"
+        if covered > 1:
+            detail += f"; nothing was read from line {record.line} to {record.line + covered - 1}"
         return Rejection(record.line, None, reason, detail)
 
-    def _resume_after(self, record: Record, shape: Columns) -> None:
+    def _resume_after(self, record: Record, shape: Columns) -> int:
+        """Gives back what follows the broken row, if a row can be found there; answers how many lines it did cost."""
         for index in range(1, len(record.lines)):
             if not self._records.may_rescan(len(record.lines[index])):
-                return
+                break
             if self._begins_row(record, index, shape):
                 if self._records.may_rescan(sum(map(len, record.lines[index:]))):
                     self._records.give_back(record, index)
-                return
+                    return index
+                break
+        return len(record.lines)
 
     def _begins_row(self, record: Record, index: int, shape: Columns) -> bool:
-        """Whether a record of the right width begins and ends within the broken one's lines."""
+        """Whether a record begins at that line which has the right width, or which runs on past the broken one.
+
+        A line with a quote first is more often the end of a description than the beginning of a row that runs on.
+        """
         inside = False
         for end in range(index, len(record.lines)):
             inside = ends_in_quotes(record.lines[end], inside)
@@ -101,7 +108,7 @@ class Reader:
                 return not isinstance(cells, str) and _fits(cells, shape)
             if not self._records.may_rescan(len(record.lines[end])):
                 return False
-        return False
+        return record.fault is None and not record.lines[index].startswith(b'"')
 
 
 def read(chunks: Iterable[bytes]) -> Iterator[Read]:
@@ -116,12 +123,12 @@ def read(chunks: Iterable[bytes]) -> Iterator[Read]:
 def _header_names(record: Record) -> list[str]:
     data = b"".join(record.lines)
     if b"\0" in data:
-        raise CsvError("csv_not_utf8", "the line of headers holds NUL bytes: save the file as UTF-8, not UTF-16")
+        raise CsvError("the line of headers holds NUL bytes: save the file as UTF-8, not UTF-16", code="csv_not_utf8")
     names = record.fault or _cells(data.decode("utf-8", "replace"))
     if isinstance(names, str):
-        raise CsvError("csv_malformed", f"the line of headers: {_DETAILS[names]}")
+        raise CsvError(f"the line of headers: {_DETAILS[names]}", code="csv_malformed")
     if not _is_utf8(data):
-        raise CsvError("csv_not_utf8", "the line of headers is not UTF-8 text: save the file as UTF-8")
+        raise CsvError("the line of headers is not UTF-8 text: save the file as UTF-8", code="csv_not_utf8")
     return names
 
 

@@ -5,7 +5,7 @@ from collections import deque
 from typing import Final, NamedTuple
 
 MAX_RECORD: Final = 1_048_576  # bytes
-_MAX_RESCANNED: Final = 64 * MAX_RECORD  # bytes that are looked at twice, in one file
+_MAX_RESCANNED: Final = 16 * MAX_RECORD  # bytes that are looked at twice, in one file
 
 _BOM: Final = b"\xef\xbb\xbf"
 _QUOTED: Final = re.compile(rb'(?:[^"]++|"")*+')
@@ -62,7 +62,7 @@ class Records:
             self._held.append(line)
             self._held_size += len(line)
             if self._held_size > MAX_RECORD:
-                return self._release("row_too_long")
+                return self._release("unterminated_quote" if len(self._held) > 1 else "row_too_long")
             if self._open or b'"' in line:
                 self._open = ends_in_quotes(line, self._open)
             if not self._open:

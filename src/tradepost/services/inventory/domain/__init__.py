@@ -1,0 +1,1 @@
+"""The rules of stock, by noun: stock, movement, shelf, reservation, order, listing, sync. Pure."""
