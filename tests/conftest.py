@@ -22,7 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from tests.postgres_fixture import session_server
 
     root = tmp_path_factory.getbasetemp()
-    yield from session_server(root.parent if "PYTEST_XDIST_WORKER" in os.environ else root)
+    yield session_server(root.parent if "PYTEST_XDIST_WORKER" in os.environ else root)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from typing import Final
 import msgspec
 
 DEFAULT_PACE: Final = "5,30"
+DEFAULT_SENDER: Final = "shop@tradepost.local"
+EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound to
 
 
 class SettingsError(ValueError):
@@ -15,10 +17,15 @@ class SettingsError(ValueError):
 
 
 class UserSettings(msgspec.Struct, frozen=True):
-    """The first administrator; without a password one is made and shown once."""
+    """The first administrator, for whom a password is made and shown once where none is set; whether repeated log-in
+    is slowed down; and how letters with links reach their readers, which are in `GET /user/letters` without SMTP."""
 
     admin_email: str
     admin_password: str | None
+    rate_limits: bool = True
+    smtp_url: str | None = None
+    sender: str = DEFAULT_SENDER
+    public_url: str = "http://127.0.0.1:8000"  # of the shop, as its customers reach it
 
 
 class ShippingSettings(msgspec.Struct, frozen=True):
@@ -66,16 +73,25 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         rate_limits=_one_of(environment, "TRADEPOST_RATE_LIMITS", ("on", "off")) == "on",
         broker=_one_of(environment, "TRADEPOST_BROKER", ("log",)),
         user=UserSettings(
-            environment.get("TRADEPOST_ADMIN_EMAIL", "admin@tradepost.local"),
-            environment.get("TRADEPOST_ADMIN_PASSWORD") or None,
+            admin_email=environment.get("TRADEPOST_ADMIN_EMAIL", "admin@tradepost.local"),
+            admin_password=environment.get("TRADEPOST_ADMIN_PASSWORD") or None,
+            rate_limits=_one_of(environment, "TRADEPOST_RATE_LIMITS", ("on", "off")) == "on",
+            smtp_url=environment.get("TRADEPOST_SMTP_URL") or None,
+            sender=environment.get("TRADEPOST_MAIL_FROM", DEFAULT_SENDER),
+            public_url=(environment.get("TRADEPOST_PUBLIC_URL") or _local_url(environment)).rstrip("/"),
         ),
         shipping=ShippingSettings(pick_up_s, delivery_s),
         notification=NotificationSettings(
             environment.get("TRADEPOST_SMTP_URL") or None,
             environment.get("TRADEPOST_SMS_URL") or None,
-            environment.get("TRADEPOST_MAIL_FROM", "shop@tradepost.local"),
+            environment.get("TRADEPOST_MAIL_FROM", DEFAULT_SENDER),
         ),
     )
+
+
+def _local_url(environment: Mapping[str, str]) -> str:
+    host = environment.get("HOST", "127.0.0.1")
+    return f"http://{'127.0.0.1' if host in EVERYWHERE else host}:{_port(environment.get('PORT', '8000'))}"
 
 
 def _port(text: str) -> int:

@@ -65,7 +65,9 @@ def to_minor(text: str, currency: str) -> int:
     whole, fraction = _split(text.strip())
     kept = fraction.rstrip("0")
     if len(kept) > places:
-        raise InvalidAmount(f"{text.strip()!r} has more than {places} decimals of {currency}", code="amount_too_precise")
+        raise InvalidAmount(
+            f"{text.strip()!r} has more than {places} decimals of {currency}", code="amount_too_precise"
+        )
     amount = int(whole + kept.ljust(places, "0") or "0")
     if amount > MAX_AMOUNT:
         raise InvalidAmount(f"{text.strip()!r} is above {to_major(MAX_AMOUNT, currency)}", code="amount_too_large")
@@ -86,7 +88,9 @@ def _split(text: str) -> tuple[str, str]:
         raise InvalidAmount("no amount is given", code="amount_missing")
     match = _AMOUNT.fullmatch(text) if len(text) <= _MAX_TEXT else None
     if match is None or not (match[2] or match[3]):
-        raise InvalidAmount(f"{text[:_MAX_TEXT]!r} is not a plain decimal number such as 1299.00", code="amount_malformed")
+        raise InvalidAmount(
+            f"{text[:_MAX_TEXT]!r} is not a plain decimal number such as 1299.00", code="amount_malformed"
+        )
     if match[1]:
         raise InvalidAmount(f"{text!r} is negative", code="amount_negative")
     return match[2], match[3] or ""

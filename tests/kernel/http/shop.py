@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -70,12 +70,13 @@ class Placed(msgspec.Struct, frozen=True):
 @dataclass
 class Desk:
     calls: list[str] = field(default_factory=list)
-    requests: list[Request[object, object]] = field(default_factory=list)
+    requests: list[Request[Any, Any]] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     failure: Exception | None = None
+    etag: str = "3"
 
-    def note(self, request: Request[object, object], name: str) -> None:
+    def note(self, request: Request[Any, Any], name: str) -> None:
         self.calls.append(name)
         self.requests.append(request)
         if self.failure is not None:
@@ -106,7 +107,7 @@ async def list_orders(request: Request[None, OrderQuery], desk: Desk) -> ListOf[
 
 async def read_order(request: Request[None, None], desk: Desk) -> Answer[Placed]:
     desk.note(request, "read_order")
-    return Answer(Placed(request.path["order_id"], 1), etag="3")
+    return Answer(Placed(request.path["order_id"], 1), etag=desk.etag)
 
 
 async def edit_order(request: Request[Reprice, None], desk: Desk) -> None:

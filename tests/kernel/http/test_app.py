@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.kernel.http.driver import scope
 from tests.kernel.http.shop import ALICE, ORDER, Shop
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -203,6 +204,28 @@ async def test_a_key_is_made_where_one_is_needed_and_told(shop: Shop) -> None:
 
     assert made.headers["idempotency-key"] == shop.desk.requests[0].idempotency_key
     assert given.headers["idempotency-key"] == shop.desk.requests[1].idempotency_key == "my-key"
+
+
+async def test_a_header_that_would_end_early_is_a_bug_and_not_a_second_header(shop: Shop) -> None:
+    shop.desk.etag = "3\r\nset-cookie: x=1"
+    response = await shop.alice.get(f"/order/orders/{ORDER}")
+
+    assert (response.error, "set-cookie" in response.headers) == ((500, "internal_error"), False)
+
+
+async def test_a_web_socket_is_turned_away(shop: Shop) -> None:
+    sent = []
+    call = {**scope("GET", "/order/orders", {}), "type": "websocket", "subprotocols": []}
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(event: dict[str, object]) -> None:
+        sent.append(event["type"])
+
+    await shop.app(call, receive, send)  # type: ignore[operator]
+
+    assert sent == ["websocket.close"]
 
 
 async def test_a_signed_body_reaches_its_handler_byte_by_byte(shop: Shop) -> None:

@@ -47,7 +47,7 @@ def products(draw: st.DrawFn, handle: str, currency: str) -> ProductDraft:
         title=draw(names),
         currency=currency,
         options=options,
-        variants=tuple(draw(variants(values)) for values in combinations),
+        variants=tuple(draw(variants(values, f"{handle}={at}")) for at, values in enumerate(combinations)),
         images=tuple(ImageDraft(url, at, draw(words)) for at, url in enumerate(images, 1)),
         description_html=draw(st.text("<>/pbai&\"', \n\r=é", max_size=60).map(lambda t: sanitise(sanitise(t)).strip())),
         vendor=draw(words),
@@ -65,12 +65,12 @@ def _no_title(options: list[str]) -> bool:
     return "title" not in map(str.lower, options)
 
 
-def variants(options: tuple[str, ...]) -> st.SearchStrategy[VariantDraft]:
+def variants(options: tuple[str, ...], sku: str) -> st.SearchStrategy[VariantDraft]:
     return st.builds(
         VariantDraft,
         options=st.just(options),
         price=amounts,
-        sku=st.none(),
+        sku=st.sampled_from([None, sku]),
         barcode=optional,
         compare_at_price=st.none() | amounts,
         cost=st.none() | amounts,

@@ -25,7 +25,8 @@ def build(endpoints: Sequence[Endpoint], desk: object, db: Database, verifier: V
     """The application that answers for `endpoints`, each handler being given `desk`. Errors: WrongTable."""
     check_paths(endpoints)
     app = falcon.asgi.App(request_type=Call)
-    app.add_error_handler((Exception, falcon.HTTPError), _answer_unrouted)
+    app.add_error_handler(Exception, _answer_unrouted)
+    app.add_error_handler(falcon.HTTPError, _answer_unrouted)  # has a handler of Falcon's own otherwise
     by_path: dict[str, dict[str, Responder]] = {}
     for endpoint in endpoints:
         by_path.setdefault(endpoint.path, {})[endpoint.method] = _Route(endpoint, desk, db, verifier).respond
@@ -52,7 +53,17 @@ def _options(allow: str) -> Responder:
     return respond
 
 
-async def _answer_unrouted(req: Call, resp: falcon.asgi.Response, error: Exception, _params: object) -> None:
+async def _answer_unrouted(
+    req: Call,
+    resp: falcon.asgi.Response | None,
+    error: Exception,
+    _params: object,
+    ws: falcon.asgi.WebSocket | None = None,
+) -> None:
+    if ws is not None:
+        await ws.close()
+    if resp is None:
+        return
     request_id, traceparent = call.request_id(req.header), call.traceparent(req.header)
     _send(req, resp, problem.reply_to(error, req.path, request_id), request_id, traceparent)
 

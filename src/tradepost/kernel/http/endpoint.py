@@ -91,7 +91,8 @@ class Rate(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Generic[B, Q]):
-    """A call, decoded and validated. `Request[Body, Query]`; `None` where there is none, `Upload` for a raw stream."""
+    """A call, decoded and validated. `Request[Body, Query]`; `None` where there is none, `bytes` for a
+    body as sent, `Upload` for a raw stream."""
 
     body: B
     query: Q
@@ -105,7 +106,7 @@ class Request(Generic[B, Q]):
     address: str  # of the client
     content_type: str
     headers: Mapping[str, str]  # lower-case names
-    body_hash: bytes = b""  # SHA-256 of the body as sent
+    body_hash: bytes = b""  # SHA-256 of the body as sent, where there is a key
 
     @property
     def caller(self) -> Caller:

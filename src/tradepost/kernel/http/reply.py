@@ -37,14 +37,13 @@ def render(result: object, status: int) -> Reply:
 
 def _answer(answer: Answer[object], status: int) -> Reply:
     inner = render(answer.body, answer.status or status)
-    headers = {**inner.headers, **_safe(answer.headers)}
-    if answer.etag is not None:
-        headers["etag"] = f'"{answer.etag}"'
+    etag = {} if answer.etag is None else {"etag": f'"{answer.etag}"'}
+    headers = {**inner.headers, **_safe({**answer.headers, **etag})}
     return Reply(answer.status or inner.status, inner.body, headers, inner.chunks)
 
 
 def _safe(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Errors: ValueError for a value that would end its header early."""
-    if any(not character.isprintable() for value in headers.values() for character in value):
-        raise ValueError("a header with a control character")
+    """Errors: ValueError for a value that would end its header early, or that no header can hold."""
+    if not all(value.isascii() and value.isprintable() for value in headers.values()):
+        raise ValueError("a header that is not printable ASCII")
     return {name.lower(): value for name, value in headers.items()}

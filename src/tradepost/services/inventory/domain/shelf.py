@@ -68,7 +68,13 @@ class Shelf:
         return stock
 
     def move(
-        self, sku: str, delta: int, reason: Reason, cause: Cause, reference: str | None = None, order_id: str | None = None
+        self,
+        sku: str,
+        delta: int,
+        reason: Reason,
+        cause: Cause,
+        reference: str | None = None,
+        order_id: str | None = None,
     ) -> Stock:
         """Units come or go, by a movement. Errors: UnknownSku, StockReserved, InsufficientStock."""
         stock = self._put(rules.move(self.stock(sku), delta), cause)
@@ -76,7 +82,13 @@ class Shelf:
         return stock
 
     def adjust(
-        self, sku: str, delta: int, reason: Reason, cause: Cause, reference: str | None = None, order_id: str | None = None
+        self,
+        sku: str,
+        delta: int,
+        reason: Reason,
+        cause: Cause,
+        reference: str | None = None,
+        order_id: str | None = None,
     ) -> Stock:
         """As `move`, and tell everyone under the SKU's own key."""
         stock = self.move(sku, delta, reason, cause, reference, order_id)

@@ -1,39 +1,26 @@
 """One line of a sync: what another system says of a SKU, and what came of it."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
-from tradepost.kernel.errors import Refusal
+from tradepost.kernel.errors import Refusal, Stale
 from tradepost.kernel.events import Cause
-from tradepost.kernel.http.body import Body, ShortText, Units
 from tradepost.services.inventory.domain.movement import Reason
 from tradepost.services.inventory.domain.shelf import Shelf
 from tradepost.services.inventory.domain.stock import Stock, UnknownSku
 
-Delta = Annotated[int, Meta(ge=-(2**31) + 1, le=2**31 - 1)]  # units
 
-
-class Row(Body, frozen=True, kw_only=True):
-    """A line as sent: `available` sets the units that can be sold, `delta` adds to them; either, not both.
-    With `if_version` only when the stock is still at that version."""
-
-    sku: ShortText
-    available: Units | None = None
-    delta: Delta | None = None
-    if_version: int | None = None
-
-    def __post_init__(self) -> None:
-        if (self.available is None) == (self.delta is None):
-            raise ValueError("Send either `available` or `delta`")
-
-
-class Line(msgspec.Struct, frozen=True):
-    """A row that could be read, with the number of its line."""
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """`available` sets the units that can be sold, `delta` adds to them; either, not both. With `if_version` only
+    while the stock is still at that version."""
 
     number: int
-    row: Row
+    sku: str
+    available: int | None = None
+    delta: int | None = None
+    if_version: int | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,19 +38,19 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 def apply(line: Line, shelf: Shelf, cause: Cause) -> Outcome:
     """Do on the shelf what the line says, or tell why not."""
-    row, stock = line.row, shelf.get(line.row.sku)
+    stock = shelf.get(line.sku)
     if stock is None:
-        return rejected(line.number, row.sku, UnknownSku(row.sku))
-    if row.if_version not in (None, stock.version):
-        detail = f"The current version is {stock.version}."
-        return rejected(line.number, row.sku, Refusal(detail, code="stale_version"), stock)
-    delta = row.delta if row.delta is not None else (row.available or 0) - stock.available
+        return rejected(line.number, line.sku, UnknownSku(line.sku))
+    if line.if_version not in (None, stock.version):
+        stale = Stale(f"The current version is {stock.version}.")
+        return rejected(line.number, line.sku, stale, stock)
+    delta = line.delta if line.delta is not None else (line.available or 0) - stock.available
     if delta == 0:
         return _done(line, stock, stock)
     try:
-        return _done(line, stock, shelf.adjust(row.sku, delta, Reason.SYNCED, cause))
+        return _done(line, stock, shelf.adjust(line.sku, delta, Reason.SYNCED, cause))
     except Refusal as refusal:
-        return rejected(line.number, row.sku, refusal, stock)
+        return rejected(line.number, line.sku, refusal, stock)
 
 
 def rejected(line: int, sku: str | None, refusal: Refusal, stock: Stock | None = None) -> Outcome:

@@ -1,0 +1,37 @@
+# Every command of the project; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+JOBS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up test check format clean
+
+help: ## list every target
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "%-10s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv from requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tradepost needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "Python's venv is missing: apt-get install python3-venv"; exit 1; }
+	@echo "installing what requirements.lock names ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $(READY)
+
+up: $(READY) ## start everything in one process; Ctrl-C stops it
+	@exec $(BIN)/tradepost up
+
+test: $(READY) ## run all tests, in parallel
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+check: $(READY) ## style, types and import contracts
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: $(READY) ## put the code into the house's format
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean: ## remove .venv and caches; the data folder stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The rules of accounts, passwords, sessions and letters; pure."""

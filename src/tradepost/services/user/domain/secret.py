@@ -1,0 +1,45 @@
+"""Secrets and what is kept of them: hashes, and secrets that can be made again from a key outside the database."""
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import sha256
+from typing import Final
+from uuid import UUID
+
+SECRET_BYTES: Final = 32
+API_KEY_PREFIX: Final = "tpk_"
+LINK_TOKEN: Final = 64  # characters: 16 bytes of id, 32 of proof
+
+
+def text_of(secret: bytes) -> str:
+    """A secret as it travels: base64url without padding."""
+    return urlsafe_b64encode(secret).rstrip(b"=").decode()
+
+
+def digest(token: str) -> bytes:
+    """What is stored of a token of 256 random bits, which nobody can guess from a plain hash."""
+    return sha256(token.encode()).digest()
+
+
+def successor(token: str, salt: bytes) -> str:
+    """The refresh token after `token`: the same one every time, for who has both the token and its stored salt."""
+    return text_of(hmac.digest(token.encode(), salt, "sha256"))
+
+
+def link_token(key: bytes, link_id: str) -> str:
+    """The secret of a link, made again whenever its letter is written, so that it need not be stored."""
+    raw = UUID(link_id).bytes
+    return text_of(raw + hmac.digest(key, b"link" + raw, "sha256"))
+
+
+def link_of(key: bytes, token: str) -> str | None:
+    """The id of the link whose secret `token` is, or None when it is no such secret."""
+    if len(token) != LINK_TOKEN or not token.isascii():
+        return None
+    link_id = str(UUID(bytes=urlsafe_b64decode(token)[:16].ljust(16, b"\0")))
+    return link_id if hmac.compare_digest(link_token(key, link_id), token) else None
+
+
+def body_proof(key: bytes, body_hash: bytes) -> bytes:
+    """What is stored of a body that holds a password: nobody can try passwords on it without the key."""
+    return hmac.digest(key, b"body" + body_hash, "sha256")
