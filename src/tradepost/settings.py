@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -36,11 +37,13 @@ class ShippingSettings(msgspec.Struct, frozen=True):
 
 
 class NotificationSettings(msgspec.Struct, frozen=True):
-    """Where messages go; the mailbox where nothing is set."""
+    """Where messages go; the mailbox where nothing is set. `mailbox` tells whether its page may be shown: only to
+    this machine."""
 
     smtp_url: str | None
     sms_url: str | None
     sender: str
+    mailbox: bool = False
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -65,8 +68,9 @@ class Settings(msgspec.Struct, frozen=True):
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of this process. Errors: SettingsError."""
     pick_up_s, delivery_s = _pace(environment.get("TRADEPOST_CARRIER_PACE", DEFAULT_PACE))
+    host = environment.get("HOST", "127.0.0.1")
     return Settings(
-        host=environment.get("HOST", "127.0.0.1"),
+        host=host,
         port=_port(environment.get("PORT", "8000")),
         data=Path(environment.get("TRADEPOST_DATA", ".tradepost")).absolute(),
         database_url=environment.get("TRADEPOST_DATABASE_URL") or None,
@@ -92,6 +96,13 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
 def _local_url(environment: Mapping[str, str]) -> str:
     host = environment.get("HOST", "127.0.0.1")
     return f"http://{'127.0.0.1' if host in EVERYWHERE else host}:{_port(environment.get('PORT', '8000'))}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _port(text: str) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,7 +16,8 @@ BODY = msgspec.json.encode({"items": [{"product_id": ORDER, "quantity": 2}]})
 
 @pytest.fixture
 async def port(shop: Shop) -> AsyncIterator[int]:
-    config = uvicorn.Config(shop.app, host="127.0.0.1", port=0, log_level="error", lifespan="off")  # type: ignore[arg-type]
+    app: Any = shop.app
+    config = uvicorn.Config(app, "127.0.0.1", 0, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:

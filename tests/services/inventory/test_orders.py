@@ -209,17 +209,16 @@ async def test_returned_units_go_back_on_the_shelf_unless_they_are_written_off(w
     await warehouse.check_the_books()
 
 
-@pytest.mark.parametrize("orders", [1, 40, 300])
-async def test_a_batch_takes_seven_statements_whatever_its_size(warehouse: Warehouse, orders: int) -> None:
+async def test_a_batch_takes_seven_statements_whatever_its_size(warehouse: Warehouse) -> None:
     await warehouse.stock_up(**{f"SKU-{n}": 1_000 for n in range(20)})
-    await warehouse.db.fetch("UPDATE stock SET threshold = 1000")
-    ids = [new_id() for _ in range(orders)]
-    placed = [created(order, (f"SKU-{n % 20}", 1), (f"SKU-{(n + 7) % 20}", 2)) for n, order in enumerate(ids)]
 
-    statements = await warehouse.hear(*placed, *map(paid, ids))
-
-    assert statements == 7  # lock reservations, lock stock, save both, movements, alerts, events
-    await warehouse.check_the_books()
+    for orders in (1, 40, 300):
+        await warehouse.db.fetch("UPDATE stock SET threshold = on_hand - reserved, low = FALSE")
+        ids = [new_id() for _ in range(orders)]
+        placed = [created(order, (f"SKU-{n % 20}", 1), (f"SKU-{(n + 7) % 20}", 2)) for n, order in enumerate(ids)]
+        statements = await warehouse.hear(*placed, *map(paid, ids))
+        assert statements == 7  # lock reservations, lock stock, save both, movements, alerts, events
+        await warehouse.check_the_books()
 
 
 async def test_the_database_itself_refuses_to_oversell(warehouse: Warehouse) -> None:
@@ -229,9 +228,9 @@ async def test_the_database_itself_refuses_to_oversell(warehouse: Warehouse) -> 
         await warehouse.db.fetch("UPDATE stock SET reserved = 2 WHERE sku = 'MUG'")
 
 
-@pytest.mark.parametrize("statement", ["UPDATE movement SET quantity = 9", "DELETE FROM movement"])
-async def test_the_ledger_can_not_be_rewritten(warehouse: Warehouse, statement: str) -> None:
+async def test_the_ledger_can_not_be_rewritten(warehouse: Warehouse) -> None:
     await warehouse.stock_up(MUG=1)
 
-    with pytest.raises(asyncpg.RestrictViolationError):
-        await warehouse.db.fetch(statement)
+    for statement in ("UPDATE movement SET quantity = 9", "DELETE FROM movement"):
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await warehouse.db.fetch(statement)

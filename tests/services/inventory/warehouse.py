@@ -20,13 +20,17 @@ from tradepost.services.inventory.consumers import inventory
 CAUSE: Final = Cause("test")
 
 UNBALANCED: Final = """
+WITH moved AS (SELECT sku, sum(quantity) AS units FROM movement GROUP BY sku),
+     held AS (SELECT line.sku, sum(line.quantity) AS units
+              FROM reservation, unnest(skus, quantities) AS line (sku, quantity)
+              WHERE status = 'reserved' GROUP BY line.sku),
+     told AS (SELECT key, count(*) AS events FROM event
+              WHERE type IN ('inventory.adjusted', 'inventory.low', 'inventory.available') GROUP BY key)
 SELECT sku FROM stock
-WHERE on_hand <> COALESCE((SELECT sum(quantity) FROM movement WHERE movement.sku = stock.sku), 0)
-   OR reserved <> COALESCE((SELECT sum(held.quantity)
-                            FROM reservation, unnest(skus, quantities) AS held (sku, quantity)
-                            WHERE status = 'reserved' AND held.sku = stock.sku), 0)
-   OR events <> (SELECT count(*) FROM event
-                 WHERE key = stock.sku AND type IN ('inventory.adjusted', 'inventory.low', 'inventory.available'))
+LEFT JOIN moved USING (sku) LEFT JOIN held USING (sku) LEFT JOIN told ON told.key = sku
+WHERE on_hand <> COALESCE(moved.units, 0)
+   OR reserved <> COALESCE(held.units, 0)
+   OR stock.events <> COALESCE(told.events, 0)
    OR low IS DISTINCT FROM COALESCE(on_hand - reserved < threshold, FALSE)
 """
 GAPS: Final = """

@@ -36,7 +36,7 @@ def is_retryable(error: BaseException) -> bool:
 async def apply(tx: "Tx", events: Sequence[Raw], subscriptions: Mapping[str, Subscription]) -> None:
     """Each handler once per lane, with all its events."""
     for subscription, lane in lanes(events, subscriptions):
-        await subscription.handler(tx, [subscription.decode(event) for event in lane])
+        await subscription.handler(tx, [subscriptions[event.type].decode(event) for event in lane])
 
 
 async def apply_halving(

@@ -1,15 +1,14 @@
 """What inventory hears: orders, which ask for stock, and products, which tell it of SKUs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from tradepost.contracts.order import OrderCancelled, OrderCreated, OrderPaid, OrderReturnReceived
 from tradepost.contracts.product import ProductCreated, ProductUpdated
 from tradepost.kernel.clock import now
 from tradepost.kernel.database import Tx
-from tradepost.kernel.events import Event, Fact
-from tradepost.kernel.log.batch import Raw
-from tradepost.kernel.log.subscription import Group, Subscription, on
+from tradepost.kernel.events import Event
+from tradepost.kernel.log.subscription import Group, on
 from tradepost.services.inventory import commands
 from tradepost.services.inventory.domain.listing import Snapshot, Variant
 from tradepost.services.inventory.domain.order import Cancellation, Return, Sale, Step
@@ -54,22 +53,14 @@ def snapshot_of(event: Event[ProductFact]) -> Snapshot:
     return Snapshot(product_id=event.data.product_id, variants=variants, cause=event.cause)
 
 
-class _ByType(Subscription):
-    # The kernel lets the first event of a call decode all of them, and `follow_orders` takes four types.
-    def decode(self, raw: Raw) -> Event[Fact]:
-        return _PLAIN[raw.type].decode(raw)
-
-
-_PLAIN: Final[Mapping[str, Subscription]] = {
-    plain.fact.type: plain
-    for plain in (
+inventory: Final = Group(
+    "inventory",
+    (
         on(OrderCreated, follow_orders),
         on(OrderPaid, follow_orders),
         on(OrderCancelled, follow_orders),
         on(OrderReturnReceived, follow_orders),
         on(ProductCreated, learn_products),
         on(ProductUpdated, learn_products),
-    )
-}
-
-inventory: Final = Group("inventory", tuple(_ByType(plain.fact, plain.handler) for plain in _PLAIN.values()))
+    ),
+)

@@ -1,9 +1,6 @@
 """Stock, its thresholds and its alerts."""
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from tradepost.kernel.clock import now
 from tradepost.kernel.database import Database, Tx
@@ -17,7 +14,7 @@ class StockQuery(ListQuery, frozen=True, kw_only=True):
     """A list in SKU order, whose cursors are SKUs. `low` says which ones only; `sku`, repeated, names them."""
 
     low: bool | None = None
-    sku: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+    sku: tuple[str, ...] = ()
     starting_after: Cursor | None = None
     ending_before: Cursor | None = None
 

@@ -45,8 +45,8 @@ async def read(chunks: AsyncIterator[bytes], content_type: str) -> AsyncIterator
     if kind in JSON_LINES:
         return _parsed(numbered, _from_json)
     if kind == CSV:
-        _, header = await anext(numbered, (1, b""))
-        return _parsed(numbered, _csv_parser(header or b""))
+        first = await anext(numbered, None)
+        return _parsed(numbered, _csv_parser((first and first[1]) or b""))
     raise UnsupportedMedia("Send `Content-Type: application/x-ndjson` or `text/csv`.")
 
 

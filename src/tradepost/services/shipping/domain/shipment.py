@@ -80,6 +80,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
+class CarrierReport:
+    """What a carrier says about the parcel that it knows by `tracking_number`; `webhook_id` names the saying."""
+
+    carrier: str
+    webhook_id: str
+    tracking_number: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
 class Shipment:
     """`version` counts the events published about it. The local carrier comes at `pick_up_at` and is at the buyer's
     at `deliver_at`, both in the carrier's time."""

@@ -27,9 +27,10 @@ CREATE INDEX shipment_user ON shipment (user_id, id);
 -- When to look at a shipment again. A look too many does no harm, so what is cancelled is not searched for here.
 CREATE TABLE due (
     at          timestamptz NOT NULL,
-    shipment_id uuid        NOT NULL,
-    PRIMARY KEY (at, shipment_id)
+    shipment_id uuid        NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.05);
+
+CREATE INDEX due_at ON due (at);
 
 -- The local carrier's time runs ahead of ours by what it was turned forward. The pace is the operator's setting.
 CREATE TABLE carrier_clock (

@@ -1,6 +1,7 @@
 """Secrets and what is kept of them: hashes, and secrets that can be made again from a key outside the database."""
 
 import hmac
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
 from typing import Final
@@ -8,7 +9,9 @@ from uuid import UUID
 
 SECRET_BYTES: Final = 32
 API_KEY_PREFIX: Final = "tpk_"
-LINK_TOKEN: Final = 64  # characters: 16 bytes of id, 32 of proof
+ID_BYTES: Final = 16
+
+_LINK_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{64}")  # id and proof
 
 
 def text_of(secret: bytes) -> str:
@@ -34,9 +37,9 @@ def link_token(key: bytes, link_id: str) -> str:
 
 def link_of(key: bytes, token: str) -> str | None:
     """The id of the link whose secret `token` is, or None when it is no such secret."""
-    if len(token) != LINK_TOKEN or not token.isascii():
+    if not _LINK_TOKEN.fullmatch(token):
         return None
-    link_id = str(UUID(bytes=urlsafe_b64decode(token)[:16].ljust(16, b"\0")))
+    link_id = str(UUID(bytes=urlsafe_b64decode(token)[:ID_BYTES]))
     return link_id if hmac.compare_digest(link_token(key, link_id), token) else None
 
 

@@ -91,6 +91,7 @@ CREATE TABLE letter (
 CREATE INDEX letter_due ON letter (due_at) WHERE status = 'waiting';
 CREATE INDEX letter_of_user ON letter (user_id);
 CREATE INDEX letter_of_link ON letter (link_id);
+CREATE INDEX letter_expires ON letter (expires_at);
 
 CREATE TABLE address (
     id uuid PRIMARY KEY,

@@ -1,0 +1,1 @@
+"""The commands of `tradepost`, one module each, imported only when they are run."""

@@ -1,0 +1,104 @@
+"""The instance that a command works on: its address, its database, and a token to work with."""
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tradepost.kernel.auth import TTL_S, Signer
+from tradepost.kernel.clock import now
+from tradepost.kernel.keys import CURRENT, load_or_create_keys
+from tradepost.kernel.postgres import find_running
+from tradepost.main import ISSUER, KEYS
+from tradepost.process import Whereabouts
+from tradepost.settings import Settings
+
+CONSOLE: Final = "00000000-0000-7000-8000-000000000001"  # who acts when the command line does
+LOGIN_S: Final = 30.0
+RENEW: Final = timedelta(seconds=TTL_S / 2)
+
+
+class InstanceError(Exception):
+    """There is no instance to work on, or it doesn't let us in; the message is one line."""
+
+
+class _LoggedIn(msgspec.Struct, frozen=True):
+    access_token: str
+
+
+@dataclass
+class Instance:
+    """A running Tradepost. `authorization` is good for the request that is made next: a long command asks again."""
+
+    url: str
+    data: Path
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def __post_init__(self) -> None:
+        self._token, self._renew_at = "", now()
+
+    def authorization(self) -> Mapping[str, str]:
+        """The header that makes a request an administrator's. Errors: InstanceError."""
+        if now() >= self._renew_at:
+            self._token, self._renew_at = self._fresh_token(), now() + RENEW
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def _fresh_token(self) -> str:
+        email = self.environment.get("TRADEPOST_ADMIN_EMAIL")
+        password = self.environment.get("TRADEPOST_ADMIN_PASSWORD")
+        return log_in(self.url, email, password) if email and password else staff_token(self.data)
+
+
+def find_instance(settings: Settings, environment: Mapping[str, str] = os.environ) -> Instance:
+    """Where `TRADEPOST_URL` says, or the one that runs on the data folder. Errors: InstanceError."""
+    given = environment.get("TRADEPOST_URL")
+    return Instance((given or _url_in(settings.data)).rstrip("/"), settings.data, environment)
+
+
+def database_url(settings: Settings) -> str:
+    """The database of the instance, as its owner. Errors: InstanceError."""
+    found = settings.database_url or find_running(settings.data)
+    if found is None:
+        raise InstanceError(f"no PostgreSQL runs in {settings.data}: start `tradepost up`, or set TRADEPOST_DATA")
+    return found
+
+
+def staff_token(data: Path) -> str:
+    """An administrator's token for ten minutes, signed with the private key in the data folder: whoever may read that
+    folder owns the installation anyway. Errors: InstanceError where there is no key."""
+    if not (data / KEYS / CURRENT).exists():
+        hint = "set TRADEPOST_ADMIN_EMAIL and TRADEPOST_ADMIN_PASSWORD, or TRADEPOST_DATA to the folder of the instance"
+        raise InstanceError(f"there are no keys in {data}: {hint}")
+    key = load_or_create_keys(data / KEYS).current
+    return Signer(key.private_pem, key.kid, ISSUER).issue(CONSOLE, ["admin"], [], None, now())
+
+
+def log_in(url: str, email: str, password: str) -> str:
+    """The access token of that account. Errors: InstanceError."""
+    body = msgspec.json.encode({"email": email, "password": password})
+    request = urllib.request.Request(f"{url}/user/login", body, {"Content-Type": "application/json"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=LOGIN_S) as answer:  # noqa: S310 - the operator's own URL
+            return msgspec.json.decode(answer.read(), type=_LoggedIn).access_token
+    except urllib.error.HTTPError as error:
+        raise InstanceError(f"{url} does not let {email} in: {error.code} {error.reason}") from error
+    except OSError as error:
+        raise InstanceError(f"{url} does not answer: {error}") from error
+
+
+def _url_in(data: Path) -> str:
+    try:
+        found = msgspec.json.decode((data / "run" / "gateway.json").read_bytes(), type=Whereabouts)
+        os.kill(found.pid, 0)
+    except PermissionError:
+        pass  # it lives, as another user
+    except (OSError, msgspec.DecodeError):
+        hint = "start `tradepost up`, or set TRADEPOST_URL or TRADEPOST_DATA"
+        raise InstanceError(f"no Tradepost runs on {data}: {hint}") from None
+    return found.url

@@ -1,0 +1,96 @@
+"""The gateway's own pages: health, figures, and what there is to call."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from tradepost.gateway import metrics
+from tradepost.gateway.health import Health
+from tradepost.kernel.http.endpoint import Answer, Endpoint, Page, Rate, Request, get, public
+
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """`policy` is the Content-Security-Policy of the two pages."""
+
+    health: Health
+    figures: Callable[[], Awaitable[str]]
+    openapi: str
+    docs: str
+    welcome: str
+    policy: str
+
+
+class HealthView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`healthy` or `unhealthy`, altogether and by service, with the reasons."""
+
+    status: str
+    services: dict[str, str]
+    reasons: dict[str, list[str]] = {}  # noqa: RUF012 - msgspec copies it
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """One word."""
+
+    status: str
+
+
+async def read_health(_request: Request[None, None], desk: Desk) -> Answer[HealthView]:
+    """How every service does; 503 when one is not healthy."""
+    reasons = await desk.health.reasons()
+    view = HealthView(
+        status=_word(reasons),
+        services={name: _word(reasons.get(name)) for name in desk.health.services},
+        reasons={name: list(why) for name, why in reasons.items()},
+    )
+    return Answer(view, status=503 if reasons else 200)
+
+
+async def read_liveness(_request: Request[None, None], _desk: Desk) -> Status:
+    """Whether the process answers at all."""
+    return Status(status="alive")
+
+
+async def read_readiness(_request: Request[None, None], desk: Desk) -> Answer[Status]:
+    """Whether calls may be sent here; 503 when not."""
+    ready = not await desk.health.reasons()
+    return Answer(Status(status="ready" if ready else "not ready"), status=200 if ready else 503)
+
+
+async def read_metrics(_request: Request[None, None], desk: Desk) -> Page:
+    """The figures for Prometheus."""
+    return Page(await desk.figures(), metrics.CONTENT_TYPE)
+
+
+async def read_openapi(_request: Request[None, None], desk: Desk) -> Page:
+    """Everything that can be called, as OpenAPI 3.1."""
+    return Page(desk.openapi, JSON)
+
+
+async def read_docs(_request: Request[None, None], desk: Desk) -> Answer[Page]:
+    """Everything that can be called, as a page."""
+    return Answer(Page(desk.docs), headers={"Content-Security-Policy": desk.policy})
+
+
+async def read_welcome(_request: Request[None, None], desk: Desk) -> Answer[Page]:
+    """Where to go from here."""
+    return Answer(Page(desk.welcome), headers={"Content-Security-Policy": desk.policy})
+
+
+def _word(reasons: object) -> str:
+    return "unhealthy" if reasons else "healthy"
+
+
+endpoints: Final[tuple[Endpoint, ...]] = (
+    get("/", read_welcome, access=public),
+    get("/health", read_health, access=public, rate=Rate.FREE),
+    get("/livez", read_liveness, access=public, rate=Rate.FREE),
+    get("/readyz", read_readiness, access=public, rate=Rate.FREE),
+    get("/metrics", read_metrics, access=public, rate=Rate.FREE),
+    get("/openapi.json", read_openapi, access=public),
+    get("/docs", read_docs, access=public),
+)

@@ -1,0 +1,156 @@
+"""The gateway as an ASGI application in front of the services' own: every call passes here, so it is kept lean."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic, perf_counter
+from typing import Any, Final
+
+from tradepost.gateway.limits import CALLS_LIMIT, POLICIES, STREAMS_LIMIT, Gate, Headers, Limiter, network_of, too_many
+from tradepost.gateway.routes import Route, Routes, is_ambiguous
+from tradepost.kernel.auth import Verifier
+from tradepost.kernel.errors import Malformed, NotFound, Refusal, Unauthenticated
+from tradepost.kernel.http import call, problem
+from tradepost.kernel.http.endpoint import Rate
+from tradepost.kernel.http.reply import Reply
+from tradepost.kernel.ids import new_id
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+OURS: Final = (b"x-user-", b"x-internal-")  # who asks is said by the token alone
+BEARER: Final = b"bearer "
+KEY: Final = b"idempotency-key"
+
+
+class Gateway:
+    """Dispatches to `apps`, the services' applications by name. Without `limited`, callers may call as they like."""
+
+    def __init__(self, routes: Routes, apps: Mapping[str, Any], verifier: Verifier, *, limited: bool = True) -> None:
+        self._routes, self._apps, self._verifier = routes, apps, verifier
+        self._limiters = {rate: Limiter(policy) for rate, policy in POLICIES.items()} if limited else {}
+        self._stopping = asyncio.Event()
+        self.calls, self.streams = Gate(CALLS_LIMIT), Gate(STREAMS_LIMIT)
+
+    def stop(self) -> None:
+        """End what would go on for ever; everything else is finished."""
+        self._stopping.set()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One call, answered whatever happens."""
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1000})
+            return
+        started = perf_counter()
+        added: Headers = []
+        status = 0
+
+        def answer(message: Message) -> Awaitable[None]:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _joined(message["headers"], added)
+            return send(message)
+
+        route = self._routes.find(scope["method"], scope["path"]) or self._routes.unrouted
+        try:
+            await self._pass_on(route, scope, receive, answer, added)
+        except Refusal as refusal:
+            await _refuse(refusal, scope, answer)
+        finally:
+            route.traffic.record(status, perf_counter() - started)
+
+    async def _pass_on(self, route: Route, scope: Message, receive: Receive, send: Send, added: Headers) -> None:
+        """Errors: Malformed, NotFound, TooMany, Unavailable, none of them after the answer has begun."""
+        headers = _cleaned(scope["headers"])
+        if is_ambiguous(scope.get("raw_path") or scope["path"].encode()):
+            raise Malformed("The path has an encoded slash, a dot segment or the like.", code="bad_path")
+        self._limit(route, headers, scope, added)
+        if route is self._routes.unrouted:
+            raise NotFound("There is nothing at this path; /docs lists what there is.", code="no_such_path")
+        if route.makes_key and scope["method"] == "POST" and not any(name == KEY for name, _ in headers):
+            made = (KEY, new_id().encode())
+            headers.append(made)
+            added.append(made)
+        gate = self.streams if route.is_stream else self.calls
+        gate.enter()
+        try:
+            if route.is_stream:
+                receive = _until(self._stopping, receive)
+            await self._apps[route.service]({**scope, "headers": headers}, receive, send)
+        finally:
+            gate.leave()
+
+    def _limit(self, route: Route, headers: Headers, scope: Message, added: Headers) -> None:
+        rate = route.endpoint.rate
+        limiter = self._limiters.get(rate)
+        if limiter is None:
+            return
+        share = limiter.take(self._caller(rate, headers, scope), monotonic())
+        added += limiter.headers(share)
+        if not share.granted:
+            raise too_many(share)
+
+    def _caller(self, rate: Rate, headers: Headers, scope: Message) -> str:
+        """The token's subject, or the address of who has no good token or is about to get one."""
+        if rate is not Rate.SIGN_IN:
+            for name, value in headers:
+                if name == b"authorization" and value[:7].lower() == BEARER:
+                    try:
+                        return self._verifier.verify(value[7:].decode("latin-1").strip(" ")).user_id
+                    except Unauthenticated:
+                        break
+        client = scope.get("client")
+        return network_of(client[0]) if client else ""
+
+
+def _cleaned(headers: Headers) -> Headers:
+    """Without what is between the client and us only, and without what only we may say."""
+    return [pair for pair in headers if pair[0] not in HOP_BY_HOP and not pair[0].startswith(OURS)]
+
+
+def _joined(headers: Headers, added: Headers) -> Headers:
+    """The service's headers and ours, of which the service may have set the key already."""
+    present = {name for name, _ in headers}
+    return [*headers, *(pair for pair in added if pair[0] not in present)]
+
+
+async def _refuse(refusal: Refusal, scope: Message, send: Send) -> None:
+    """Answer with a problem."""
+    request_id = call.request_id(call.Headers(dict(scope["headers"])))
+    reply: Reply = problem.reply_to(refusal, scope["path"], request_id)
+    body = reply.body or b""
+    extra = {"x-request-id": request_id, "x-content-type-options": "nosniff", "content-length": str(len(body))}
+    headers = [(name.encode(), value.encode()) for name, value in {**reply.headers, **extra}.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def _until(stopping: asyncio.Event, receive: Receive) -> Receive:
+    """`receive` for which the client is gone as soon as we stop."""
+
+    async def receive_or_stop() -> Message:
+        coming, stop = asyncio.ensure_future(receive()), asyncio.ensure_future(stopping.wait())
+        try:
+            await asyncio.wait((coming, stop), return_when=asyncio.FIRST_COMPLETED)
+            return coming.result() if coming.done() else {"type": "http.disconnect"}
+        finally:
+            coming.cancel()
+            stop.cancel()
+
+    return receive_or_stop

@@ -1,0 +1,59 @@
+"""Keeps the check of tokens up to date while it is in use: keys that were rotated, sessions that were ended."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from tradepost.kernel.auth import Verifier
+from tradepost.kernel.keys import CURRENT, load_or_create_keys
+
+EVERY_S: Final = 1.0
+PATIENCE_S: Final = 5.0
+
+EndedSessions = Callable[[], Awaitable[Iterable[str]]]  # their ids, as far as tokens of theirs may still be good
+
+logger = structlog.get_logger()
+
+
+class Identity:
+    """The keys in `folder`, and the verifier of the tokens that were signed with them. Errors: ValueError for a file
+    that isn't a key."""
+
+    def __init__(self, folder: Path, issuer: str) -> None:
+        self._folder = folder
+        self._public: dict[str, EllipticCurvePublicKey] = dict(load_or_create_keys(folder).public)
+        self._read_at = self._changed_at()
+        self.verifier = Verifier(self._public, issuer)
+
+    async def keep_current(self, ended: EndedSessions | None) -> None:
+        """Until cancelled: every second look at the keys, and at the sessions that `ended`."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                self._look_at_keys()
+                if ended is not None:
+                    await self._look_at_sessions(ended)
+            except Exception as error:
+                logger.warning("identity_not_current", why=str(error) or type(error).__name__)
+
+    async def _look_at_sessions(self, ended: EndedSessions) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            for session_id in await ended():
+                self.verifier.revoke(session_id=session_id)
+
+    def _look_at_keys(self) -> None:
+        changed_at = self._changed_at()
+        if changed_at == self._read_at:
+            return
+        public = load_or_create_keys(self._folder).public
+        self._public.update(public)
+        for kid in self._public.keys() - public.keys():
+            del self._public[kid]
+        self._read_at = changed_at
+
+    def _changed_at(self) -> int:
+        return (self._folder / CURRENT).stat().st_mtime_ns

@@ -1,0 +1,104 @@
+"""The figures for Prometheus: requests, consumers, and the process."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import asyncpg
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tradepost.gateway.app import Gateway
+from tradepost.gateway.routes import Routes
+from tradepost.gateway.traffic import BOUNDS_S, Traffic
+from tradepost.kernel.database import Database
+from tradepost.kernel.runtime import Running
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+PATIENCE_S: Final = 2.0
+
+_PARKED: Final = 'SELECT source, "group", sum(parked)::bigint AS parked FROM cursor GROUP BY source, "group"'
+
+Parked = Mapping[tuple[str, str], int]
+
+
+class Metrics:
+    """Everything that is measured in this process."""
+
+    def __init__(self, routes: Routes, gateway: Gateway, running: Running) -> None:
+        self._running = running
+        self._figures = _Figures(routes, gateway, running)
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self._figures)
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    async def render(self) -> str:
+        """The text that Prometheus reads."""
+        databases = list(self._running.databases.values())
+        counted = await asyncio.gather(*(_parked(database) for database in databases))
+        self._figures.parked = {place: count for counts in counted for place, count in counts.items()}
+        return generate_latest(self._registry).decode()
+
+
+async def _parked(database: Database) -> Parked:
+    """Events set aside, by (source, group); nothing while the database does not answer."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            rows = await database.fetch(_PARKED)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        return {}
+    return {(row["source"], row["group"]): row["parked"] for row in rows}
+
+
+class _Figures(Collector):
+    def __init__(self, routes: Routes, gateway: Gateway, running: Running) -> None:
+        self._routes, self._gateway, self._running = routes, gateway, running
+        self.parked: Parked = {}
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _requests([route.traffic for route in self._routes if route.traffic.statuses])
+        yield from self._under_way()
+        yield from self._consumers()
+        parked = GaugeMetricFamily("tradepost_parked_events", "Events set aside.", labels=["source", "group"])
+        for place, count in self.parked.items():
+            parked.add_metric(place, count)
+        yield parked
+
+    def _under_way(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily("tradepost_http_requests_in_flight", "Calls under way.", labels=["kind"])
+        family.add_metric(["call"], self._gateway.calls.inside)
+        family.add_metric(["stream"], self._gateway.streams.inside)
+        yield family
+
+    def _consumers(self) -> Iterator[Metric]:
+        labels = ["source", "group", "first_slot"]
+        lag = GaugeMetricFamily("tradepost_consumer_lag_ticks", "Ticks still to be read.", labels=labels)
+        stopped = GaugeMetricFamily("tradepost_consumer_stopped", "1 when it won't go on by itself.", labels=labels)
+        newest = self._running.ticks.newest.id
+        for consumer in self._running.consumers:
+            place = [consumer.place.source, consumer.place.group, str(consumer.place.slots[0])]
+            stopped.add_metric(place, int(consumer.stopped is not None))
+            if consumer.position is not None:
+                lag.add_metric(place, newest - consumer.position.tick)
+        yield lag
+        yield stopped
+
+
+def _requests(traffic: list[Traffic]) -> Iterator[Metric]:
+    labels = ["service", "method", "route"]
+    requests = CounterMetricFamily("tradepost_http_requests", "Calls answered.", labels=[*labels, "status"])
+    seconds = HistogramMetricFamily("tradepost_http_request_seconds", "From call to answer.", labels=labels)
+    for one in traffic:
+        route = [one.service, one.method, one.route]
+        for status, count in one.statuses.items():
+            requests.add_metric([*route, str(status)], count)
+        seconds.add_metric(route, _cumulative(one.buckets), one.seconds)
+    yield requests
+    yield seconds
+
+
+def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
+    bounds = [*(str(bound) for bound in BOUNDS_S), "+Inf"]
+    return [(bound, float(sum(buckets[: at + 1]))) for at, bound in enumerate(bounds)]

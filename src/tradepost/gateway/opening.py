@@ -1,0 +1,74 @@
+"""The gateway of one process, put together: its routes, its own pages, and the services' applications behind them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final, cast
+
+import msgspec
+
+from tradepost.gateway import api, docs
+from tradepost.gateway.app import Gateway
+from tradepost.gateway.health import Health
+from tradepost.gateway.metrics import Metrics
+from tradepost.gateway.routes import Routes, Table
+from tradepost.kernel.auth import Verifier
+from tradepost.kernel.database import Database
+from tradepost.kernel.http import openapi
+from tradepost.kernel.http.app import build
+from tradepost.kernel.runtime import Running
+from tradepost.kernel.service import Service
+
+NAME: Final = "gateway"
+TITLE: Final = "Tradepost"
+LINKS: Final = {
+    "/docs": "everything that can be called",
+    "/mailbox": "the e-mails and SMS that were sent",
+    "/health": "how every service does",
+    "/metrics": "figures for Prometheus",
+    "/openapi.json": "the API for machines",
+}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The application to serve, and how to announce that it will stop."""
+
+    gateway: Gateway
+    health: Health
+
+    def stop(self) -> None:
+        """Tell who asks for our health, and end the streams."""
+        self.health.stop()
+        self.gateway.stop()
+
+
+def open_gateway(services: Sequence[Service], running: Running, verifier: Verifier, *, limited: bool) -> Opened:
+    """In front of `services` as they run. Errors: WrongTable."""
+    tables = [*(Table(service.name, service.endpoints) for service in services), Table(NAME, api.endpoints)]
+    routes, health = Routes(tables), Health(running, services)
+    apps: dict[str, Any] = {
+        service.name: build(service.endpoints, running.desks[service.name], running.databases[service.name], verifier)
+        for service in services
+    }
+    gateway = Gateway(routes, apps, verifier, limited=limited)
+    desk = _desk(tables, health, Metrics(routes, gateway, running))
+    no_database = cast(Database, None)  # none of the gateway's handlers takes a `tx`
+    apps[NAME] = build(api.endpoints, desk, no_database, verifier)
+    return Opened(gateway, health)
+
+
+def _desk(tables: Sequence[Table], health: Health, metrics: Metrics) -> api.Desk:
+    endpoints = [endpoint for table in tables for endpoint in table.endpoints]
+    document: Mapping[str, Any] = openapi.document(endpoints, TITLE, version("tradepost"))
+    paths = {endpoint.path for endpoint in endpoints}
+    pages = docs.render(document, [(path, what) for path, what in LINKS.items() if path in paths])
+    text = msgspec.json.encode(document).decode()
+    return api.Desk(
+        health=health,
+        figures=metrics.render,
+        openapi=text,
+        docs=pages.docs,
+        welcome=pages.welcome,
+        policy=pages.policy,
+    )

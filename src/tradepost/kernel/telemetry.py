@@ -1,0 +1,38 @@
+"""Logs to standard error: lines for people on a terminal, JSON for machines. Never a body and never a secret."""
+
+import logging
+import sys
+from typing import Any, Final
+
+import structlog
+
+LEVEL: Final = logging.INFO
+QUIET: Final = ("uvicorn", "asyncio", "aiohttp.access")  # heard from WARNING on
+
+
+def set_up_logs() -> None:
+    """For the whole process, the standard library's loggers included."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, *_rendered()],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVEL),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    formatted = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendered()]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=formatted, foreign_pre_chain=shared))
+    logging.basicConfig(handlers=[handler], level=LEVEL, force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _rendered() -> list[Any]:
+    """Tracebacks come without local variables, which may hold anything."""
+    if sys.stderr.isatty():
+        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

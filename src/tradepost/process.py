@@ -1,0 +1,146 @@
+"""One process from start to end: its signals, its database, and its troubles told in one line each."""
+
+import asyncio
+import errno
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import asyncpg
+import msgspec
+
+from tradepost.gateway.server import ListenError
+from tradepost.kernel import postgres
+from tradepost.kernel.log.ticks import Rebased
+from tradepost.kernel.migrate import MigrationError
+from tradepost.kernel.postgres import InstanceLock, PostgresError, read_secret
+from tradepost.settings import Settings, SettingsError
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+CONNECT_S: Final = 10.0
+OLDEST: Final = 15  # major version of PostgreSQL
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+TOLD: Final = (PostgresError, SettingsError, MigrationError, ListenError, Rebased)
+DATABASE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError)
+
+
+class DatabaseError(Exception):
+    """The operator's own PostgreSQL can't be used; the message is one line that names no secret."""
+
+
+class Whereabouts(msgspec.Struct, frozen=True):
+    """Where this instance is found by command-line tools, in `run/gateway.json` of the data folder."""
+
+    url: str
+    pid: int
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The database's URL and the installation's secret; an embedded server runs meanwhile, and stops last of all.
+    Errors: PostgresError."""
+    if settings.database_url is not None:
+        with InstanceLock(settings.data):
+            yield settings.database_url, read_secret(settings.data)
+        return
+    server = postgres.start(settings.data)
+    try:
+        yield server.url, read_secret(settings.data)
+    finally:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # an impatient Ctrl-C must not leave it behind
+        server.stop()
+
+
+async def check_database(url: str) -> None:
+    """Errors: DatabaseError when the server at `url` doesn't let us in, or is too old."""
+    try:
+        connection = await asyncpg.connect(url, timeout=CONNECT_S)
+    except DATABASE as error:
+        raise DatabaseError(_why(url, error)) from error
+    try:
+        version = connection.get_server_version()
+    finally:
+        await connection.close()
+    if version.major < OLDEST:
+        raise DatabaseError(f"the database runs PostgreSQL {version.major}: Tradepost needs {OLDEST} or newer")
+
+
+def local_url(settings: Settings) -> str:
+    """Where this machine reaches the gateway."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+@contextmanager
+def announced(data: Path, whereabouts: Whereabouts) -> Iterator[None]:
+    """Command-line tools find us meanwhile."""
+    path = data / "run" / "gateway.json"
+    path.parent.mkdir(mode=0o711, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode(whereabouts))
+    fresh.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def signals(first: Callable[[], object], again: Callable[[], object]) -> Iterator[None]:
+    """In the running loop: Ctrl-C, or being told to end, calls `first`, and `again` each further time."""
+    loop, times = asyncio.get_running_loop(), 0
+
+    def hear() -> None:
+        nonlocal times
+        times += 1
+        (first if times == 1 else again)()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, hear)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, interrupt)
+
+
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """The handler of signals outside the loop: being told to end is like Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def told(error: BaseException) -> str | None:
+    """The one line that tells the operator about `error`, None when it is a bug and needs its traceback."""
+    if isinstance(error, (*TOLD, DatabaseError)):
+        return " ".join(str(error).split())
+    if isinstance(error, asyncpg.DiskFullError) or (isinstance(error, OSError) and error.errno in FULL):
+        return "the disk is full: free some space and start again"
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return f"the role in TRADEPOST_DATABASE_URL may not do what a migration needs ({error}): give it CREATEROLE"
+    return None
+
+
+def _why(url: str, error: Exception) -> str:
+    where = "the database"
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        where = f"the database {parts.path.lstrip('/')} at {parts.netloc.rpartition('@')[2] or 'the local socket'}"
+    return f"{where} can't be used: {_reason(error)}; see TRADEPOST_DATABASE_URL"
+
+
+def _reason(error: Any) -> str:
+    if isinstance(error, asyncpg.InvalidPasswordError):
+        return "the password is wrong"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {CONNECT_S:g} s"
+    if isinstance(error, OSError):
+        return f"it can't be reached ({error.strerror or 'connection refused'})"
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error)
+    return "its URL is not of the form postgresql://role:password@host:5432/name"

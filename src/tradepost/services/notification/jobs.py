@@ -1,0 +1,47 @@
+"""The sender: hands over what is pending, with no transaction open meanwhile."""
+
+import asyncio
+from typing import Final
+
+from tradepost.kernel.service import Job
+from tradepost.services.notification.commands import SENDER_JOB
+from tradepost.services.notification.desk import Desk
+from tradepost.services.notification.domain import Outcome, decide, message_id
+from tradepost.services.notification.providers import SEND_TIMEOUT_S, Message, NotSent
+from tradepost.services.notification.repository import outbox
+from tradepost.services.notification.repository.outbox import Claimed
+
+MESSAGES_A_ROUND: Final = 50
+AT_ONCE: Final = 10
+LIMIT_S: Final = 1.5 * SEND_TIMEOUT_S  # for one message; longer only if a time-out was missed
+LEASE_S: Final = 2 * LIMIT_S * MESSAGES_A_ROUND / AT_ONCE
+EVERY_S: Final = 5.0
+
+
+async def send(desk: Desk) -> bool:
+    """One round: claim, send, record."""
+    async with desk.db.transaction() as tx:
+        claimed = await outbox.claim(tx, MESSAGES_A_ROUND, LEASE_S)
+    if not claimed:
+        return False
+    gate = asyncio.Semaphore(AT_ONCE)
+    outcomes = await asyncio.gather(*(_send(desk, one, gate) for one in claimed))
+    async with desk.db.transaction() as tx:
+        await outbox.settle(tx, list(zip(claimed, outcomes, strict=True)))
+    return len(claimed) == MESSAGES_A_ROUND
+
+
+async def _send(desk: Desk, one: Claimed, gate: asyncio.Semaphore) -> Outcome:
+    message = Message(message_id(one.id, one.version, desk.domain), one.address, one.subject, one.body)
+    async with gate:
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                await desk.transports[one.channel].send(message)
+        except NotSent as failure:
+            return decide(one.attempts, str(failure), for_good=failure.for_good)
+        except Exception as failure:  # whatever it is, it must not keep the others' outcomes from being recorded
+            return decide(one.attempts, f"{type(failure).__name__}: {failure}", for_good=False)
+    return decide(one.attempts, None, for_good=False)
+
+
+jobs = (Job(SENDER_JOB, send, EVERY_S),)

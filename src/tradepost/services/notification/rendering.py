@@ -1,0 +1,60 @@
+"""Messages from templates: the first line of an e-mail's is its subject. Compiled once, at the start."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
+
+from tradepost.kernel.money import to_major
+from tradepost.services.notification.domain import CHANNELS, Channel
+
+SUBJECT_LIMIT: Final = 200  # characters
+
+
+def render(template: str, channel: Channel, facts: Mapping[str, object], name: str) -> tuple[str, str]:
+    """Subject and body of a message to somebody called `name`."""
+    text = _TEMPLATES[template, channel].render(facts, recipient=name).strip()
+    if channel is Channel.SMS:
+        return "", text
+    subject, _, body = text.partition("\n")
+    return subject[:SUBJECT_LIMIT], body.strip() + "\n"
+
+
+def page(**about: object) -> str:
+    """The mailbox as HTML, everything in it escaped."""
+    return _PAGE.render(about)
+
+
+def _on_one_line(value: object) -> object:
+    """What people typed in must neither end a subject early nor look like lines of ours."""
+    return " ".join(value.split()) if type(value) is str else value
+
+
+def _money(amount: int, currency: str) -> str:
+    return f"{to_major(amount, currency)} {currency}"
+
+
+def _in_words(code: str) -> str:
+    return code.replace("_", " ")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("tradepost.services.notification"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        finalize=_on_one_line,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"money": _money, "in_words": _in_words}
+    return environment
+
+
+_ENVIRONMENT: Final = _environment()
+_TEMPLATES: Final[Mapping[tuple[str, Channel], Template]] = {
+    (name, channel): _ENVIRONMENT.get_template(f"{name}.{channel}.txt")
+    for name, channels in CHANNELS.items()
+    for channel in channels
+}
+_PAGE: Final = _ENVIRONMENT.overlay(finalize=None).get_template("mailbox.html")

@@ -1,0 +1,231 @@
+"""The order: its states, the moves between them, and the facts that each move publishes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from tradepost.contracts.inventory import InventoryRejected, Shortage
+from tradepost.contracts.order import (
+    Address,
+    Guest,
+    OrderCancelled,
+    OrderCancelRequested,
+    OrderCompleted,
+    OrderPaid,
+    OrderPaymentRequested,
+    OrderShipped,
+)
+from tradepost.contracts.payment import PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentRequiresAction
+from tradepost.contracts.shipping import ShippingDelivered, ShippingDispatched
+from tradepost.kernel.errors import Conflict
+from tradepost.kernel.events import Fact
+
+OUT_OF_STOCK: Final = "insufficient_stock"
+NOT_PAID: Final = "payment_failed"
+TIMED_OUT: Final = "payment_timed_out"
+SHIPMENT_CANCELLED: Final = "shipment_cancelled"
+
+
+class Status(StrEnum):
+    """Where a sale stands."""
+
+    PENDING = "pending"
+    RESERVED = "reserved"
+    PAID = "paid"
+    SHIPPED = "shipped"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+MOVES: Final[Mapping[Status, frozenset[Status]]] = {
+    Status.PENDING: frozenset({Status.RESERVED, Status.CANCELLED}),
+    Status.RESERVED: frozenset({Status.PAID, Status.CANCELLED}),
+    Status.PAID: frozenset({Status.SHIPPED, Status.CANCELLED}),
+    Status.SHIPPED: frozenset({Status.COMPLETED}),
+    Status.COMPLETED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order without its lines, which no move needs. `version` counts the facts published about it."""
+
+    id: str
+    number: str
+    user_id: str | None
+    guest: Guest | None
+    status: Status
+    version: int
+    currency: str
+    total_amount: int
+    payment_method: str
+    shipping_address: Address | None = None
+    action_url: str | None = None
+    cancel_reason: str | None = None
+    cancel_requested: bool = False
+    missing: tuple[Shortage, ...] = ()
+    decline: str | None = None
+    tracking_number: str | None = None
+    carrier: str | None = None
+    refunded: int = 0
+    created_at: datetime
+    reserved_at: datetime | None = None
+    paid_at: datetime | None = None
+    shipped_at: datetime | None = None
+    completed_at: datetime | None = None
+    cancelled_at: datetime | None = None
+
+
+class Late(Exception):
+    """The fact came when the order had gone another way: it goes on record and changes nothing."""
+
+
+class TooLateToCancel(Conflict):
+    """The parcel has left."""
+
+    code = "already_shipped"
+
+
+Moved = tuple[Order, tuple[Fact, ...]]
+
+
+def reserve(order: Order, now: datetime) -> Moved:
+    """The stock is held: ask for the money. Errors: Late."""
+    moved = replace(_move(order, Status.RESERVED), reserved_at=now)
+    asked = OrderPaymentRequested(
+        order_id=order.id,
+        user_id=order.user_id,
+        amount=order.total_amount,
+        currency=order.currency,
+        payment_method=order.payment_method,
+    )
+    return moved, (asked,)
+
+
+def reject(order: Order, rejected: InventoryRejected, now: datetime) -> Moved:
+    """There is not enough: the order ends. Errors: Late."""
+    if order.status is not Status.PENDING:
+        raise Late
+    return _cancel(replace(order, missing=rejected.missing), OUT_OF_STOCK, now)
+
+
+def require_action(order: Order, required: PaymentRequiresAction) -> Moved:
+    """The buyer has to confirm; nothing is published. Errors: Late."""
+    if order.status is not Status.RESERVED:
+        raise Late
+    return replace(order, action_url=required.action_url), ()
+
+
+def pay(order: Order, captured: PaymentCaptured, now: datetime) -> Moved:
+    """The money is there. Errors: Late."""
+    moved = replace(_move(order, Status.PAID), paid_at=now, action_url=None)
+    paid = OrderPaid(
+        order_id=order.id,
+        number=order.number,
+        user_id=order.user_id,
+        guest=order.guest,
+        payment_method=captured.payment_method,
+        transaction_id=captured.transaction_id,
+        amount=captured.amount,
+        currency=captured.currency,
+        shipping_address=order.shipping_address,
+    )
+    return moved, (paid,)
+
+
+def fail(order: Order, failed: PaymentFailed, now: datetime) -> Moved:
+    """The money can't be had: the order ends. Errors: Late."""
+    if order.status is not Status.RESERVED:
+        raise Late
+    return _cancel(replace(order, decline=failed.reason, action_url=None), NOT_PAID, now)
+
+
+def expire(order: Order, now: datetime) -> Moved | None:
+    """The time for payment is over; None when the order needs none any more."""
+    if order.status not in (Status.PENDING, Status.RESERVED):
+        return None
+    return _cancel(replace(order, action_url=None), TIMED_OUT, now)
+
+
+def cancel(order: Order, reason: str, now: datetime) -> Moved | None:
+    """As somebody asks: at once before payment; a paid order only if its parcel can still be stopped. None when it is
+    cancelled or asked for already. Errors: TooLateToCancel."""
+    if order.status in (Status.PENDING, Status.RESERVED):
+        return _cancel(replace(order, action_url=None), reason, now)
+    if order.status in (Status.SHIPPED, Status.COMPLETED):
+        raise TooLateToCancel("The parcel is on its way; ask for a return instead.")
+    if order.status is Status.CANCELLED or order.cancel_requested:
+        return None
+    asked = replace(order, cancel_requested=True, cancel_reason=reason, version=order.version + 1)
+    return asked, (OrderCancelRequested(order_id=order.id, reason=reason),)
+
+
+def stop(order: Order, now: datetime) -> Moved:
+    """Shipping will not send the parcel. Errors: Late."""
+    if order.status is not Status.PAID:
+        raise Late
+    return _cancel(order, order.cancel_reason or SHIPMENT_CANCELLED, now)
+
+
+def ship(order: Order, dispatched: ShippingDispatched, now: datetime) -> Moved:
+    """The parcel has left; a request to cancel came too late. Errors: Late."""
+    moved = replace(
+        _move(order, Status.SHIPPED),
+        shipped_at=now,
+        tracking_number=dispatched.tracking_number,
+        carrier=dispatched.carrier,
+        cancel_requested=False,
+        cancel_reason=None,
+    )
+    shipped = OrderShipped(
+        order_id=order.id,
+        number=order.number,
+        user_id=order.user_id,
+        guest=order.guest,
+        tracking_number=dispatched.tracking_number,
+        carrier=dispatched.carrier,
+        shipping_address=order.shipping_address,
+    )
+    return moved, (shipped,)
+
+
+def complete(order: Order, delivered: ShippingDelivered, now: datetime) -> Moved:
+    """The parcel was delivered. Errors: Late."""
+    moved = replace(_move(order, Status.COMPLETED), completed_at=now)
+    completed = OrderCompleted(
+        order_id=order.id,
+        number=order.number,
+        user_id=order.user_id,
+        guest=order.guest,
+        delivery_time=delivered.at,
+    )
+    return moved, (completed,)
+
+
+def refund(order: Order, refunded: PaymentRefunded) -> Moved:
+    """Money went back, whatever state the order is in; nothing is published."""
+    return replace(order, refunded=min(order.total_amount, order.refunded + refunded.amount)), ()
+
+
+def _cancel(order: Order, reason: str, now: datetime) -> Moved:
+    moved = replace(_move(order, Status.CANCELLED), cancelled_at=now, cancel_reason=reason, cancel_requested=False)
+    cancelled = OrderCancelled(
+        order_id=order.id,
+        number=order.number,
+        user_id=order.user_id,
+        guest=order.guest,
+        reason=reason,
+        paid=order.status is Status.PAID,
+        total_amount=order.total_amount,
+        currency=order.currency,
+    )
+    return moved, (cancelled,)
+
+
+def _move(order: Order, to: Status) -> Order:
+    if to not in MOVES[order.status]:
+        raise Late
+    return replace(order, status=to, version=order.version + 1)

@@ -1,0 +1,1 @@
+"""Rows in, rows out; saving an account also appends its event."""

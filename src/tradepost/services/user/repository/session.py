@@ -1,0 +1,116 @@
+"""Sessions, their refresh tokens, and the failures of those who got none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from tradepost.kernel.database import Database, Row, Tx
+from tradepost.services.user.domain.password import DELAYS, FORGET_FAILURES
+from tradepost.services.user.domain.session import SESSIONS_LIMIT, expiry
+
+USER_AGENT_LIMIT: Final = 255  # characters kept
+
+_ADD: Final = """
+INSERT INTO session (id, user_id, created_at, last_used_at, expires_at, address, user_agent)
+VALUES ($1, $2, $3, $3, $4, $5, $6)
+"""
+_END_OLDEST: Final = """
+UPDATE session SET revoked_at = $2
+WHERE id IN (SELECT id FROM session WHERE user_id = $1 AND revoked_at IS NULL ORDER BY id DESC OFFSET $3)
+"""
+_ADD_TOKEN: Final = "INSERT INTO refresh_token (hash, session_id, salt, expires_at) VALUES ($1, $2, $3, $4)"
+_LOCK_TOKEN: Final = """
+SELECT token.salt, token.used_at, token.expires_at, session.id::text AS session_id, session.user_id::text,
+       session.created_at, session.revoked_at
+FROM refresh_token AS token JOIN session ON session.id = token.session_id
+WHERE token.hash = $1 FOR UPDATE OF token
+"""
+_USE_TOKEN: Final = "UPDATE refresh_token SET used_at = $2 WHERE hash = $1"
+_TOUCH: Final = """
+UPDATE session SET last_used_at = $2, expires_at = $3 WHERE id = $1 AND revoked_at IS NULL RETURNING true
+"""
+_REVOKE: Final = """
+UPDATE session SET revoked_at = $3 WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING true
+"""
+_REVOKE_ALL: Final = """
+UPDATE session SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $3::uuid
+"""
+_FORGET: Final = "UPDATE session SET address = '', user_agent = '' WHERE user_id = $1"
+_FAILED: Final = """
+INSERT INTO login_failure AS failed (email, failures, ready_at, forget_at)
+VALUES ($1, 1, $2 + ($4::interval[])[1], $2 + $3)
+ON CONFLICT (email) DO UPDATE SET
+    failures = failed.failures + 1, forget_at = excluded.forget_at,
+    ready_at = $2 + ($4::interval[])[least(failed.failures + 1, cardinality($4::interval[]))]
+"""
+_READY_AT: Final = "SELECT ready_at FROM login_failure WHERE email = $1"
+_CLEAR: Final = "DELETE FROM login_failure WHERE email = $1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a session was begun: the client's address and what it calls itself."""
+
+    address: str
+    user_agent: str
+
+
+async def add(tx: Tx, *, session_id: str, user_id: str, origin: Origin, now: datetime) -> datetime:
+    """A new session; when it ends if it isn't used. The account's oldest ends when there are too many."""
+    expires_at = expiry(now, now)
+    agent = origin.user_agent[:USER_AGENT_LIMIT]
+    await tx.execute(_ADD, session_id, user_id, now, expires_at, origin.address, agent)
+    await tx.execute(_END_OLDEST, user_id, now, SESSIONS_LIMIT)
+    return expires_at
+
+
+async def add_token(tx: Tx, hash_: bytes, session_id: str, salt: bytes, expires_at: datetime) -> None:
+    """A refresh token of a session."""
+    await tx.execute(_ADD_TOKEN, hash_, session_id, salt, expires_at)
+
+
+async def lock_token(tx: Tx, hash_: bytes) -> Row | None:
+    """The token and its session; of those who come with the same token, one at a time."""
+    return await tx.fetchrow(_LOCK_TOKEN, hash_)
+
+
+async def use_token(tx: Tx, hash_: bytes, now: datetime) -> None:
+    """From now on it has a successor."""
+    await tx.execute(_USE_TOKEN, hash_, now)
+
+
+async def touch(tx: Tx, session_id: str, now: datetime, expires_at: datetime) -> bool:
+    """The session is in use; false when it was revoked meanwhile."""
+    return await tx.fetchval(_TOUCH, session_id, now, expires_at) is not None
+
+
+async def revoke(tx: Tx, session_id: str, user_id: str, now: datetime) -> bool:
+    """End one session; false when there is none to end."""
+    return await tx.fetchval(_REVOKE, session_id, user_id, now) is not None
+
+
+async def revoke_all(tx: Tx, user_id: str, now: datetime, *, but: str | None = None) -> None:
+    """End the account's sessions, `but` this one."""
+    await tx.execute(_REVOKE_ALL, user_id, now, but)
+
+
+async def forget_origins(tx: Tx, user_id: str) -> None:
+    """Nothing is left of where the account's sessions came from."""
+    await tx.execute(_FORGET, user_id)
+
+
+async def ready_at(db: Database, email: str) -> datetime | None:
+    """Before when another try for this address, in lower case, is refused."""
+    moment: datetime | None = await db.fetchval(_READY_AT, email)
+    return moment
+
+
+async def record_failure(db: Database, email: str, now: datetime, delays: Sequence[timedelta] = DELAYS) -> None:
+    """A wrong password for this address, in lower case."""
+    await db.fetch(_FAILED, email, now, FORGET_FAILURES, list(delays))
+
+
+async def clear_failures(tx: Tx, email: str) -> None:
+    """The owner has shown up."""
+    await tx.execute(_CLEAR, email)
