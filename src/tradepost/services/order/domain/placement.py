@@ -16,7 +16,7 @@ RETRY_AFTER_S: Final = 1
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """What the buyer names: exactly one of the three, how many, and the price that was shown, if it is to be held to."""
+    """What the buyer names: exactly one of the three, how many, and the price that was shown, to be held to it."""
 
     quantity: int
     product_id: str | None = None
@@ -93,7 +93,7 @@ class Offers:
         active = [offer for offer in offers if offer.active]
         if len(active) > 1:
             raise _invalid(pointer, "the product has several variants: name variant_id or sku", "variant_required")
-        return (active or offers or [None])[0]
+        return next(iter(active or offers), None)
 
 
 def place(placement: Placement, offers: Offers) -> tuple[tuple[Line, ...], str, int]:
@@ -136,7 +136,9 @@ def created(placement: Placement, number: str, lines: tuple[Line, ...], currency
 
 def _one_currency(placement: Placement, currencies: list[str]) -> str:
     if len(currencies) > 1:
-        raise _invalid("/items", f"one order has one currency, not {' and '.join(sorted(currencies))}", "mixed_currencies")
+        raise _invalid(
+            "/items", f"one order has one currency, not {' and '.join(sorted(currencies))}", "mixed_currencies"
+        )
     if placement.currency not in (None, currencies[0]):
         raise _invalid("/currency", f"these products are sold in {currencies[0]}", "currency_mismatch")
     return currencies[0]

@@ -1,0 +1,53 @@
+"""Timed work: unpaid orders end, and old idempotency records go."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from tradepost.kernel.clock import now
+from tradepost.kernel.events import Cause
+from tradepost.kernel.http import idempotency
+from tradepost.kernel.ids import new_id
+from tradepost.kernel.service import Job
+from tradepost.services.order import commands
+from tradepost.services.order.desk import Desk
+
+UNPAID: Final = timedelta(minutes=30)  # from placing to the end of patience
+ROUND: Final = 500  # orders
+
+# Orders in the order of their ids, which is that of time. Whoever is past once was paid or ended: one look is enough.
+_DUE: Final = """
+SELECT id::text AS id, status FROM orders
+WHERE id > (SELECT upto FROM expiry FOR UPDATE) AND created_at < $1
+ORDER BY id LIMIT $2
+"""
+_PASSED: Final = "UPDATE expiry SET upto = $1"
+
+
+async def expire_unpaid(desk: Desk) -> bool:
+    """Cancel a bounded number of orders whose time for payment is over; whether more may be due."""
+    return await expire_before(desk, now() - UNPAID)
+
+
+async def expire_before(desk: Desk, limit: datetime) -> bool:
+    """The same for orders placed before `limit`."""
+    async with desk.db.transaction() as tx:
+        due = await tx.fetch(_DUE, limit, ROUND)
+        if not due:
+            return False
+        unpaid = [row["id"] for row in due if row["status"] in ("pending", "reserved")]
+        if unpaid:
+            await commands.expire(tx, unpaid, Cause(f"expiry-{new_id()}"), now())
+        await tx.execute(_PASSED, due[-1]["id"])
+    return len(due) == ROUND
+
+
+async def purge_idempotency(desk: Desk) -> bool:
+    """Forget a bounded number of keys that are older than a day; whether there may be more."""
+    async with desk.db.transaction() as tx:
+        return await idempotency.purge(tx) > 0
+
+
+jobs: Final = (
+    Job("order.expire", expire_unpaid, every_s=5.0),
+    Job("order.purge", purge_idempotency, every_s=600.0),
+)

@@ -1,0 +1,91 @@
+"""Each read: SQL to a response, past the domain."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from tradepost.contracts.inventory import Shortage
+from tradepost.kernel.database import Database, Tx
+from tradepost.kernel.errors import NotFound
+from tradepost.kernel.http.body import ListOf, ListQuery, page
+from tradepost.services.order.domain.order import Status
+from tradepost.services.order.repository import COLUMNS, Failure, order_of
+from tradepost.services.order.views import Moment, OrderView, ReturnView, of_return, of_row
+
+_ONE: Final = f"""
+SELECT {COLUMNS}, lines, (SELECT json_agg(json_build_array(type, at)) FROM late_fact WHERE order_id = orders.id) AS late
+FROM orders WHERE id = $1 AND ($3 OR user_id = $2)
+"""
+_LIST: Final = """
+SELECT {columns}, lines FROM orders
+WHERE ($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR status = $2) AND {page}
+ORDER BY id {direction} LIMIT $4
+"""
+_RETURNS: Final = """
+SELECT id::text AS id, order_id::text AS order_id, status, lines, reason, amount, requested_at, approved_at,
+       rejected_at, received_at, refunded_at
+FROM return_ WHERE {one} = $1 ORDER BY return_.id
+"""
+_OWNED: Final = "SELECT true FROM orders WHERE id = $1 AND ($3 OR user_id = $2)"
+
+
+_moments: Final = msgspec.json.Decoder(list[tuple[str, datetime]])
+
+
+class Fate:
+    """What became of an order: its view, and why it ended if it did."""
+
+    def __init__(self, view: OrderView, failure: Failure) -> None:
+        self.view = view
+        self.missing: tuple[Shortage, ...] = failure.missing
+        self.decline = failure.decline
+
+    @property
+    def is_known(self) -> bool:
+        """Paid, cancelled, or waiting for the buyer."""
+        return self.view.status not in (Status.PENDING, Status.RESERVED) or self.view.action_url is not None
+
+
+async def fate(db: Database, order_id: str, user_id: str | None, *, everyones: bool) -> Fate:
+    """The order if it is the user's, or whoever's it is with `everyones`. Errors: NotFound."""
+    row = await db.fetchrow(_ONE, order_id, user_id, everyones)
+    if row is None:
+        raise NotFound("There is no such order.")
+    order = order_of(row)
+    return Fate(of_row(row, _late(row["late"])), Failure(order.missing, order.decline))
+
+
+async def listing(db: Database, query: ListQuery, user_id: str | None, status: Status | None) -> ListOf[OrderView]:
+    """A page of orders, newest first; of one user unless `user_id` is None."""
+    backwards = query.ending_before is not None
+    condition = "($3::uuid IS NULL OR id > $3)" if backwards else "($3::uuid IS NULL OR id < $3)"
+    sql = _LIST.format(columns=COLUMNS, page=condition, direction="ASC" if backwards else "DESC")
+    rows = await db.fetch(sql, user_id, status, query.ending_before or query.starting_after, query.limit + 1)
+    return page([of_row(row) for row in rows], query.limit, backwards=backwards)
+
+
+async def returns(db: Database, order_id: str, user_id: str | None, *, everyones: bool) -> ListOf[ReturnView]:
+    """The returns of an order, oldest first. Errors: NotFound."""
+    if not await db.fetchval(_OWNED, order_id, user_id, everyones):
+        raise NotFound("There is no such order.")
+    rows = await db.fetch(_RETURNS.format(one="order_id"), order_id)
+    return ListOf([of_return(row) for row in rows], False)
+
+
+def _late(text: str | None) -> list[Moment]:
+    return [Moment(kind, at, True) for kind, at in _moments.decode(text)] if text else []
+
+
+async def view_in(tx: Tx, order_id: str) -> OrderView:
+    """The order as this transaction leaves it."""
+    row = await tx.fetchrow(_ONE, order_id, None, True)
+    assert row is not None
+    return of_row(row, _late(row["late"]))
+
+
+async def return_in(tx: Tx, return_id: str) -> ReturnView:
+    """The return as this transaction leaves it."""
+    row = await tx.fetchrow(_RETURNS.format(one="id"), return_id)
+    assert row is not None
+    return of_return(row)
