@@ -4,15 +4,21 @@ from typing import Final
 
 from cyclopts import App
 
-EXAMPLES: Final = """
-Examples:
-
+EXAMPLES: Final = """Examples:
   tradepost up                      everything, at http://127.0.0.1:8000
-
   PORT=9000 tradepost up            somewhere else
+  tradepost routes order POST       what can be posted to orders, and by whom
 
-  tradepost routes order POST       which orders can be posted, and by whom
-"""
+`tradepost COMMAND --help` says more."""
+UP_EXAMPLES: Final = """Settings are environment variables, such as PORT, TRADEPOST_DATA and TRADEPOST_DATABASE_URL.
+
+Examples:
+  tradepost up
+  PORT=9000 TRADEPOST_DATA=/srv/shop tradepost up
+  TRADEPOST_DATABASE_URL=postgresql://tradepost:secret@db.internal/shop tradepost up"""
+ROUTES_EXAMPLES: Final = """Examples:
+  tradepost routes
+  tradepost routes order POST       those whose line holds both words"""
 
 
 def _version() -> str:
@@ -23,12 +29,23 @@ def _version() -> str:
 
 app = App(
     name="tradepost",
-    help="Tradepost: a self-hosted commerce backend." + EXAMPLES,
+    help="Tradepost: a self-hosted commerce backend.",
     help_format="plaintext",
+    help_epilogue=EXAMPLES,
     version=_version,
 )
-app.command("tradepost.console.up:up", name="up", help="Start everything in one process; Ctrl-C stops it.")
-app.command("tradepost.console.routes:routes", name="routes", help="List every endpoint and who may call it.")
+app.command(
+    "tradepost.console.up:up",
+    name="up",
+    help="Start everything in one process; Ctrl-C stops it.",
+    help_epilogue=UP_EXAMPLES,
+)
+app.command(
+    "tradepost.console.routes:routes",
+    name="routes",
+    help="List every endpoint, and who may call it.",
+    help_epilogue=ROUTES_EXAMPLES,
+)
 
 
 def main() -> None:

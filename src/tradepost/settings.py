@@ -89,6 +89,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
             environment.get("TRADEPOST_SMTP_URL") or None,
             environment.get("TRADEPOST_SMS_URL") or None,
             environment.get("TRADEPOST_MAIL_FROM", DEFAULT_SENDER),
+            mailbox=_is_loopback(host),
         ),
     )
 

@@ -46,7 +46,8 @@ async def read(chunks: AsyncIterator[bytes], content_type: str) -> AsyncIterator
         return _parsed(numbered, _from_json)
     if kind == CSV:
         first = await anext(numbered, None)
-        return _parsed(numbered, _csv_parser((first and first[1]) or b""))
+        header = first[1] if first is not None else None
+        return _parsed(numbered, _csv_parser(header or b""))
     raise UnsupportedMedia("Send `Content-Type: application/x-ndjson` or `text/csv`.")
 
 

@@ -85,10 +85,11 @@ async def insert(tx: Tx, written: Sequence[Written]) -> bool:
         [notice.cause.traceparent for notice in notices],
     )
     became = {row["id"]: row["status"] for row in rows}
+    is_pending = Status.PENDING in became.values()
     for delivery_id, draft in zip(ids, drafts, strict=True):
-        if became.get(delivery_id) == Status.SENT:
+        if became.pop(delivery_id, None) == Status.SENT:
             tx.append(_sent(delivery_id, draft), sequence=1, cause=draft.notice.cause)
-    return Status.PENDING in became.values()
+    return is_pending
 
 
 async def take_waiting(tx: Tx, user_ids: Collection[str]) -> list[Notice]:

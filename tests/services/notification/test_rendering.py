@@ -1,0 +1,62 @@
+"""The words of messages."""
+
+import msgspec
+import pytest
+
+from tests.services.notification.conftest import Sale
+from tradepost.contracts.inventory import InventoryAvailable, InventoryLow
+from tradepost.kernel.events import Fact
+from tradepost.kernel.ids import new_id
+from tradepost.services.notification.domain import CHANNELS, Channel
+from tradepost.services.notification.rendering import render
+
+SALE = Sale(new_id(), user_id=new_id())
+FACTS: dict[str, Fact] = {
+    "order_created": SALE.created,
+    "order_paid": SALE.paid,
+    "order_shipped": SALE.shipped,
+    "order_completed": SALE.completed,
+    "order_cancelled": SALE.cancelled,
+    "payment_refunded": SALE.refunded,
+    "inventory_low": InventoryLow(sku="MUG-1", available=2, threshold=5),
+    "inventory_available": InventoryAvailable(sku="MUG-1", available=7, threshold=5),
+}
+
+
+@pytest.mark.parametrize(("template", "channel"), [(name, one) for name, all_ in CHANNELS.items() for one in all_])
+def test_every_template_can_be_written(template: str, channel: Channel) -> None:
+    facts = {"number": "T-1001", **msgspec.to_builtins(FACTS[template])}
+    subject, body = render(template, channel, facts, "Ada")
+
+    assert ("T-1001" if "number" in FACTS[template].__struct_fields__ else "") in subject + body
+    assert "None" not in body
+    if channel is Channel.EMAIL:
+        assert subject
+        assert body.startswith("Hello Ada,\n\n")
+        assert "\n\n\n" not in body
+    else:
+        assert subject == ""
+        assert len(body) <= 160
+        assert "\n" not in body
+
+
+def test_the_e_mail_of_an_order_names_its_lines_and_its_total() -> None:
+    facts = msgspec.to_builtins(SALE.created)
+    assert render("order_created", Channel.EMAIL, facts, "Ada") == (
+        "Your order T-1001",
+        "Hello Ada,\n\nthank you for your order T-1001:\n\n  2 x Mug  19.98 USD\n\nTotal: 19.98 USD\n\n"
+        "We write again as soon as it is paid.\n",
+    )
+
+
+def test_currencies_keep_their_own_decimals() -> None:
+    facts = {**msgspec.to_builtins(SALE.paid), "amount": 1998, "currency": "JPY"}
+    assert "received 1998 JPY" in render("order_paid", Channel.EMAIL, facts, "Ada")[1]
+
+
+def test_what_people_typed_in_stays_on_its_line() -> None:
+    facts = {**msgspec.to_builtins(SALE.paid), "number": "T\nBcc: x@example.com"}
+    subject, body = render("order_paid", Channel.EMAIL, facts, "Ada\n\nYou owe us money {{ amount }}")
+
+    assert subject == "We have your payment for order T Bcc: x@example.com"
+    assert body.startswith("Hello Ada You owe us money {{ amount }},\n")

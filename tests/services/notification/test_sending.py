@@ -1,0 +1,297 @@
+"""Messages that leave: by SMTP to a real server, by HTTP to an SMS gateway, again when that fails."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiosmtpd.controller import Controller
+
+from tests.services.notification.conftest import MAILBOX, Sale, Shop, opened, registered, request
+from tradepost.contracts.user import UserErased
+from tradepost.kernel.errors import NotFound
+from tradepost.kernel.ids import new_id
+from tradepost.services.notification import api
+from tradepost.services.notification.domain import TRIES, NotResendable
+from tradepost.services.notification.providers import Message, NotSent, smtp
+from tradepost.settings import NotificationSettings, SettingsError
+
+SENDER = "Shop <shop@tradepost.test>"
+
+
+class MailServer:
+    """Keeps what it gets; `refuse` is what it answers to each recipient instead."""
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+        self.refuse: str | None = None
+
+    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:
+        if self.refuse:
+            return self.refuse
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
+        self.mails.append(message_from_bytes(envelope.content, policy=policy.default))
+        return "250 OK"
+
+
+@pytest.fixture
+def mail_server() -> Iterator[tuple[MailServer, str]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    handler = MailServer()
+    controller = Controller(handler, hostname="127.0.0.1", port=port)
+    controller.start()
+    yield handler, f"smtp://127.0.0.1:{port}"
+    controller.stop()
+
+
+@asynccontextmanager
+async def sms_gateway(*statuses: int) -> AsyncIterator[tuple[str, list[tuple[str, dict[str, str]]]]]:
+    """Answers with these statuses in turn and then 200; keeps what it gets."""
+    answers, got = list(statuses), []
+
+    async def take(call: web.Request) -> web.Response:
+        got.append((call.headers["Idempotency-Key"], await call.json()))
+        return web.Response(status=answers.pop(0) if answers else 200)
+
+    app = web.Application()
+    app.router.add_post("/sms", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    yield f"http://127.0.0.1:{port}/sms", got
+    await runner.cleanup()
+
+
+async def due_again(shop: Shop) -> None:
+    await shop.db.fetch("UPDATE delivery SET next_try_at = now()")
+
+
+async def test_an_e_mail_goes_out_by_smtp_once(
+    database_url: str, tmp_path: Path, mail_server: tuple[MailServer, str]
+) -> None:
+    server, url = mail_server
+    async with opened(database_url, tmp_path, NotificationSettings(url, None, SENDER)) as shop:
+        sale = Sale(new_id(), user_id=(user := new_id()), number="T-Ä")
+        await shop.hear(registered(user, phone="+491"))
+        await shop.hear(sale.shipped)
+        assert await shop.told() == [
+            ("order_shipped", "email", "ada@example.com", "pending"),
+            ("order_shipped", "sms", "+491", "sent"),
+        ]
+        assert shop.woken == ["notification.sender"]
+        assert [kind for _, kind, _ in await shop.published()] == ["notification.sent"]
+
+        await asyncio.gather(shop.send(), shop.send())
+        await shop.send()
+        (mail,) = server.mails
+        one = next(one for one in await shop.deliveries() if one.channel == "email")
+        assert (mail["Message-ID"], mail["To"], mail["From"]) == (
+            f"<{one.id}@tradepost.test>",
+            "ada@example.com",
+            SENDER,
+        )
+        assert mail["Subject"] == "Your order T-Ä is on its way"
+        assert mail.get_content().replace("\r\n", "\n") == one.body
+        assert (one.status, one.attempts, one.error) == ("sent", 1, None)
+        assert (await shop.published())[1:] == [(one.id, "notification.sent", 1)]
+        rows = await shop.db.fetch("SELECT DISTINCT correlation_id, causation_id::text FROM event")
+        assert [(row["correlation_id"], row["causation_id"]) for row in rows] == [(f"story of {sale.id}", one.event_id)]
+
+
+async def test_a_server_that_is_busy_is_tried_again_until_there_is_no_hope(
+    database_url: str, tmp_path: Path, mail_server: tuple[MailServer, str]
+) -> None:
+    server, url = mail_server
+    server.refuse = "451 try again later"
+    async with opened(database_url, tmp_path, NotificationSettings(url, None, SENDER)) as shop:
+        await shop.hear(registered(user := new_id()))
+        await shop.hear(Sale(new_id(), user_id=user).paid)
+        await shop.send()
+        await shop.send()
+        (one,) = await shop.deliveries()
+        assert (one.status, one.attempts) == ("pending", 1)
+        assert one.error is not None
+        assert "try again later" in one.error
+        assert await shop.published() == []
+
+        for _ in range(TRIES):
+            await due_again(shop)
+            await shop.send()
+        (one,) = await shop.deliveries()
+        assert (one.status, one.attempts) == ("failed", TRIES)
+        assert await shop.published() == [(one.id, "notification.failed", 1)]
+
+        server.refuse = None
+        async with shop.db.transaction() as tx:
+            again = await api.resend_delivery(request(delivery_id=one.id), shop.desk, tx)
+        assert (again.status, again.attempts) == ("pending", 0)
+        await shop.send()
+        assert await shop.published() == [(one.id, "notification.failed", 1), (one.id, "notification.sent", 2)]
+        assert [mail["Message-ID"] for mail in server.mails] == [f"<{one.id}.1@tradepost.test>"]
+
+
+async def test_a_recipient_who_does_not_exist_is_given_up_at_once(
+    database_url: str, tmp_path: Path, mail_server: tuple[MailServer, str]
+) -> None:
+    server, url = mail_server
+    server.refuse = "550 no such user"
+    async with opened(database_url, tmp_path, NotificationSettings(url, None, SENDER)) as shop:
+        await shop.hear(registered(user := new_id()))
+        await shop.hear(Sale(new_id(), user_id=user).paid)
+        await shop.send()
+
+        (one,) = await shop.deliveries()
+        assert (one.status, one.attempts) == ("failed", 1)
+        assert [kind for _, kind, _ in await shop.published()] == ["notification.failed"]
+
+
+async def test_nothing_is_sent_to_who_was_erased_meanwhile(
+    database_url: str, tmp_path: Path, mail_server: tuple[MailServer, str]
+) -> None:
+    server, url = mail_server
+    async with opened(database_url, tmp_path, NotificationSettings(url, None, SENDER)) as shop:
+        await shop.hear(registered(user := new_id()))
+        await shop.hear(Sale(new_id(), user_id=user).created)
+        await shop.hear(UserErased(user_id=user))
+        await shop.send()
+
+        (one,) = await shop.deliveries()
+        assert (one.status, one.error) == ("failed", "recipient_erased")
+        assert server.mails == []
+
+
+async def test_a_sender_that_was_away_too_long_changes_nothing(
+    database_url: str, tmp_path: Path, mail_server: tuple[MailServer, str]
+) -> None:
+    _, url = mail_server
+    async with opened(database_url, tmp_path, NotificationSettings(url, None, SENDER)) as shop:
+        await shop.hear(registered(user := new_id()))
+        await shop.hear(Sale(new_id(), user_id=user).paid)
+        meanwhile = asyncio.Event()
+
+        class Slow:
+            async def send(self, message: Message) -> None:
+                await due_again(shop)
+                assert await jobs_send_with(shop) is False
+                meanwhile.set()
+                raise NotSent("late")
+
+        usual = dict(shop.desk.transports)
+
+        async def jobs_send_with(shop: Shop) -> bool:
+            object.__setattr__(shop.desk, "transports", usual)
+            return await shop.send()
+
+        object.__setattr__(shop.desk, "transports", {**usual, "email": Slow()})
+        await shop.send()
+        (one,) = await shop.deliveries()
+        assert meanwhile.is_set()
+        assert (one.status, one.attempts, one.error) == ("sent", 2, None)
+        assert [kind for _, kind, _ in await shop.published()] == ["notification.sent"]
+
+
+async def test_an_sms_goes_out_by_http_with_its_id_as_key_and_again_after_an_error(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with (
+        sms_gateway(503) as (url, got),
+        opened(database_url, tmp_path, NotificationSettings(None, url, SENDER)) as shop,
+    ):
+        await shop.hear(registered(user := new_id(), phone="+491"))
+        await shop.hear(Sale(new_id(), user_id=user).completed)
+        await shop.send()
+        await due_again(shop)
+        await shop.send()
+
+        sms = next(one for one in await shop.deliveries() if one.channel == "sms")
+        key = f"{sms.id}@tradepost.test"
+        assert got == [(key, {"id": key, "to": "+491", "text": "Your order T-1001 was delivered. Enjoy it!"})] * 2
+        assert (sms.status, sms.attempts) == ("sent", 2)
+
+
+async def test_an_sms_that_the_gateway_finds_wrong_is_given_up(database_url: str, tmp_path: Path) -> None:
+    async with (
+        sms_gateway(422) as (url, _),
+        opened(database_url, tmp_path, NotificationSettings(None, url, SENDER)) as shop,
+    ):
+        await shop.hear(registered(user := new_id(), phone="nonsense"))
+        await shop.hear(Sale(new_id(), user_id=user).completed)
+        await shop.send()
+
+        sms = next(one for one in await shop.deliveries() if one.channel == "sms")
+        assert (sms.status, sms.attempts, sms.error) == ("failed", 1, "the gateway answered 422")
+
+
+async def test_what_is_pending_when_the_server_is_taken_away_ends_in_the_mailbox(
+    database_url: str, tmp_path: Path
+) -> None:
+    nowhere = NotificationSettings("smtp://127.0.0.1:1", None, SENDER)
+    async with opened(database_url, tmp_path, nowhere) as shop:
+        await shop.hear(registered(user := new_id()))
+        await shop.hear(Sale(new_id(), user_id=user).paid)
+        await shop.send()
+        assert (await shop.deliveries())[0].status == "pending"
+        await due_again(shop)
+    async with opened(database_url, tmp_path, MAILBOX) as shop:
+        await shop.send()
+        assert (await shop.deliveries())[0].status == "sent"
+
+
+async def test_resending_from_the_mailbox_is_a_message_of_its_own(shop: Shop) -> None:
+    await shop.hear(registered(user := new_id()))
+    await shop.hear(Sale(new_id(), user_id=user).paid)
+    (one,) = await shop.deliveries()
+    async with shop.db.transaction() as tx:
+        await api.resend_delivery(request(delivery_id=one.id), shop.desk, tx)
+    assert shop.woken == ["notification.sender"]
+    with pytest.raises(NotResendable):
+        async with shop.db.transaction() as tx:
+            await api.resend_delivery(request(delivery_id=one.id), shop.desk, tx)
+    await shop.send()
+
+    assert await shop.published() == [(one.id, "notification.sent", 1), (one.id, "notification.sent", 2)]
+    with pytest.raises(NotFound):
+        async with shop.db.transaction() as tx:
+            await api.resend_delivery(request(delivery_id=new_id()), shop.desk, tx)
+
+
+async def test_a_recipient_that_would_end_its_header_is_refused_for_good() -> None:
+    server = smtp("smtp://127.0.0.1:1", SENDER)
+    with pytest.raises(NotSent) as refused:
+        await server.send(Message("<a@b>", "ada@example.com\r\nBcc: eve@example.com", "Hello", "Body"))
+    assert refused.value.for_good
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "use_tls", "start_tls"),
+    [
+        ("smtp://mail.test", 25, False, None),
+        ("smtp://me:p%40ss@mail.test", 587, False, None),
+        ("smtp+starttls://me:p%40ss@mail.test", 587, False, True),
+        ("smtps://me:p%40ss@mail.test:4465", 4465, True, False),
+    ],
+)
+def test_the_url_says_how_to_encrypt(url: str, port: int, use_tls: bool, start_tls: bool | None) -> None:
+    server = smtp(url, SENDER)
+    assert (server.host, server.port, server.use_tls, server.start_tls) == ("mail.test", port, use_tls, start_tls)
+    assert server.password == ("p@ss" if "me" in url else None)
+    assert "p@ss" not in repr(server)
+
+
+@pytest.mark.parametrize("url", ["mail.test", "http://mail.test", "smtp://"])
+def test_another_url_is_refused_with_a_hint(url: str) -> None:
+    with pytest.raises(SettingsError, match="TRADEPOST_SMTP_URL"):
+        smtp(url, SENDER)
