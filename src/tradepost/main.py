@@ -22,12 +22,17 @@ from tradepost.kernel.runtime import Running
 from tradepost.kernel.service import Service
 from tradepost.kernel.telemetry import set_up_logs
 from tradepost.services.inventory import service as inventory
+from tradepost.services.notification import service as notification
+from tradepost.services.order import service as order
 from tradepost.services.shipping import service as shipping
+from tradepost.services.user.queries.session import revoked_sessions
 from tradepost.settings import Settings
 
 SERVICES: Final[tuple[Service, ...]] = (
     inventory,
+    order,
     shipping,
+    notification,
 )
 ISSUER: Final = "tradepost"  # of access tokens, as the user service signs them
 KEYS: Final = "keys"  # their folder in the data folder
@@ -52,7 +57,7 @@ async def _serve(settings: Settings, listening: socket.socket, url: str, secret:
         await process.check_database(url)
         await migrate(url, [(service.name, service.package) for service in SERVICES], secret)
         running = runtime.run(SERVICES, url, secret, settings.of_services, settings.data)
-        async with running as services, _verifier(settings) as verifier:
+        async with running as services, _verifier(settings, services) as verifier:
             await _answer(settings, services, verifier, listening, stop)
 
 
@@ -76,9 +81,15 @@ async def _answer(
 
 
 @asynccontextmanager
-async def _verifier(settings: Settings) -> AsyncIterator[Verifier]:
-    identity = Identity(settings.data / KEYS, ISSUER)
-    task = asyncio.create_task(identity.keep_current(None))
+async def _verifier(settings: Settings, running: Running) -> AsyncIterator[Verifier]:
+    """Who checks tokens, kept up to date meanwhile."""
+
+    async def ended() -> set[str]:
+        return await revoked_sessions(running.databases["user"]) if "user" in running.databases else set()
+
+    identity = Identity(settings.data / KEYS, ISSUER, ended)
+    await identity.refresh()
+    task = asyncio.create_task(identity.keep_current())
     try:
         yield identity.verifier
     finally:

@@ -14,12 +14,6 @@ def routes(*words: str) -> None:
     ----------
     words
         Only those whose line holds all of these words.
-
-    Examples
-    --------
-    tradepost routes
-
-    tradepost routes order POST
     """
     rows = [row for row in _rows() if all(word.lower() in " ".join(row).lower() for word in words)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

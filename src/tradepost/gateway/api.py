@@ -30,7 +30,7 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     status: str
     services: dict[str, str]
-    reasons: dict[str, list[str]] = {}  # noqa: RUF012 - msgspec copies it
+    reasons: dict[str, list[str]] = {}
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

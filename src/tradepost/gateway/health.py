@@ -35,7 +35,7 @@ class Health:
     async def reasons(self) -> Reasons:
         """Why services are not healthy; nothing when all are."""
         if self._stopping:
-            return dict.fromkeys(self.services, ["it is being stopped"])
+            return {name: ["it is being stopped"] for name in self.services}
         async with self._looking:
             if monotonic() - self._found_at > FRESH_S:
                 self._found = await self._look()

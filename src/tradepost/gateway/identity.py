@@ -20,40 +20,39 @@ logger = structlog.get_logger()
 
 
 class Identity:
-    """The keys in `folder`, and the verifier of the tokens that were signed with them. Errors: ValueError for a file
-    that isn't a key."""
+    """The keys in `folder`, and the verifier of the tokens that were signed with them; `ended` tells the sessions whose
+    tokens are refused. Errors: ValueError for a file that isn't a key."""
 
-    def __init__(self, folder: Path, issuer: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, issuer: str, ended: EndedSessions) -> None:
+        self._folder, self._ended = folder, ended
         self._public: dict[str, EllipticCurvePublicKey] = dict(load_or_create_keys(folder).public)
         self._read_at = self._changed_at()
         self.verifier = Verifier(self._public, issuer)
 
-    async def keep_current(self, ended: EndedSessions | None) -> None:
-        """Until cancelled: every second look at the keys, and at the sessions that `ended`."""
+    async def refresh(self) -> None:
+        """Look once at the keys and at the sessions."""
+        changed_at = self._changed_at()
+        if changed_at != self._read_at:
+            self._read_keys()
+            self._read_at = changed_at
+        async with asyncio.timeout(PATIENCE_S):
+            for session_id in await self._ended():
+                self.verifier.revoke(session_id=session_id)
+
+    async def keep_current(self) -> None:
+        """Refresh every second until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
             try:
-                self._look_at_keys()
-                if ended is not None:
-                    await self._look_at_sessions(ended)
+                await self.refresh()
             except Exception as error:
                 logger.warning("identity_not_current", why=str(error) or type(error).__name__)
 
-    async def _look_at_sessions(self, ended: EndedSessions) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            for session_id in await ended():
-                self.verifier.revoke(session_id=session_id)
-
-    def _look_at_keys(self) -> None:
-        changed_at = self._changed_at()
-        if changed_at == self._read_at:
-            return
+    def _read_keys(self) -> None:
         public = load_or_create_keys(self._folder).public
         self._public.update(public)
         for kid in self._public.keys() - public.keys():
             del self._public[kid]
-        self._read_at = changed_at
 
     def _changed_at(self) -> int:
         return (self._folder / CURRENT).stat().st_mtime_ns

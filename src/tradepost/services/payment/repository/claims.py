@@ -6,7 +6,7 @@ from typing import Final
 from tradepost.kernel.database import Tx
 from tradepost.services.payment.domain.keys import charge_key
 from tradepost.services.payment.domain.model import Payment, Task
-from tradepost.services.payment.providers import RefundRequest
+from tradepost.services.payment.domain.request import RefundRequest
 from tradepost.services.payment.repository.payments import COLUMNS, payment_of
 
 LEASE_S: Final = 30

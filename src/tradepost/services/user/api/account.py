@@ -76,7 +76,10 @@ async def register(request: Request[Register, None], desk: Desk) -> Answer[Regis
     refuse_common(body.password, email, desk.passwords.common)
     password_hash = await desk.passwords.hash(body.password)  # slow, so outside the transaction
     # A bare hash of the body would let who reads the table try passwords fast.
-    scope, proof = idempotency.scope_of(request.address, "POST", "/user/register"), body_proof(desk.key, request.body_hash)
+    scope, proof = (
+        idempotency.scope_of(request.address, "POST", "/user/register"),
+        body_proof(desk.key, request.body_hash),
+    )
     async with desk.db.transaction() as tx:
         if key is not None and (stored := await idempotency.claim(tx, scope, key, proof)):
             account = await accounts.lock(tx, msgspec.json.decode(stored.body or b"", type=str))

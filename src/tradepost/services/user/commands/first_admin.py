@@ -22,9 +22,7 @@ SELECT true FROM account WHERE roles <> '{customer}' AND 'admin' = ANY (roles) A
 """
 
 
-async def ensure_admin(
-    db: Database, passwords: Passwords, email: str, password: str | None
-) -> tuple[str, str] | None:
+async def ensure_admin(db: Database, passwords: Passwords, email: str, password: str | None) -> tuple[str, str] | None:
     """An administrator with this address, unless there is one already. The address and the password when that was
     made here: it can be read nowhere else."""
     if await db.fetchval(_ANY):

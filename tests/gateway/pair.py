@@ -1,0 +1,103 @@
+"""Two tiny services behind a gateway: a shelf, and the goods, part of whose paths the shelf answers for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+
+from tests.kernel.http.driver import Client
+from tradepost.gateway.app import Gateway
+from tradepost.gateway.routes import Routes, Table
+from tradepost.kernel.auth import Signer, Verifier
+from tradepost.kernel.clock import now
+from tradepost.kernel.database import Database
+from tradepost.kernel.http.app import build
+from tradepost.kernel.http.endpoint import Idempotency, Rate, Request, Streamed, customer, get, post, public, put
+from tradepost.kernel.keys import SigningKey
+
+ISSUER = "tradepost"
+GOOD = "0193d8a0-0000-7000-8000-000000000001"
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Which service answered, under which key, and the names of the headers that reached it."""
+
+    by: str
+    key: str | None
+    headers: list[str]
+
+
+@dataclass
+class Desk:
+    """`hold` keeps calls waiting."""
+
+    name: str
+    arrived: int = 0
+    closed: list[str] = field(default_factory=list)
+    hold: asyncio.Event | None = None
+
+
+async def tell(request: Request[None, None], desk: Desk) -> Told:
+    desk.arrived += 1
+    if desk.hold is not None:
+        await desk.hold.wait()
+    return Told(desk.name, request.idempotency_key, sorted(request.headers))
+
+
+async def follow(_request: Request[None, None], desk: Desk) -> Streamed:
+    async def news() -> AsyncIterator[bytes]:
+        try:
+            yield b"data: 1\n\n"
+            await asyncio.Event().wait()
+        finally:
+            desk.closed.append("follow")
+
+    return Streamed(news(), "text/event-stream")
+
+
+GOODS = (
+    get("/goods/goods", tell, access=public),
+    get("/goods/goods/newest", tell, access=public),
+    get("/goods/goods/{good_id}", tell, access=public),
+    get("/goods/goods/{good_id}/stream", follow, access=public),
+    post("/goods/orders", tell, access=public, rate=Rate.CHECKOUT, idempotency=Idempotency.OWN),
+    post("/goods/login", tell, access=public, rate=Rate.SIGN_IN, idempotency=Idempotency.IGNORED),
+    get("/goods/mine", tell, access=customer),
+    get("/goods/live", tell, access=public, rate=Rate.FREE),
+)
+SHELF = (
+    get("/shelf/{name}", tell, access=public),
+    put("/goods/goods/{good_id}/stock", tell, access=public, served_by="shelf"),
+    get("/.well-known/jwks.json", tell, access=public),
+)
+
+
+@dataclass
+class Pair:
+    gateway: Gateway
+    routes: Routes
+    goods: Desk
+    shelf: Desk
+    signer: Signer
+
+    @property
+    def anyone(self) -> Client:
+        return Client(self.gateway)
+
+    def as_(self, user_id: str) -> Client:
+        token = self.signer.issue(user_id, ["customer"], [], None, now())
+        return Client(self.gateway, {"authorization": f"Bearer {token}"})
+
+
+def open_pair(key: SigningKey, *, limited: bool = True) -> Pair:
+    verifier = Verifier({key.kid: key.public}, ISSUER)
+    routes = Routes([Table("goods", GOODS), Table("shelf", SHELF)])
+    goods, shelf, no_database = Desk("goods"), Desk("shelf"), cast(Database, None)
+    apps: dict[str, Any] = {
+        "goods": build(GOODS, goods, no_database, verifier),
+        "shelf": build(SHELF, shelf, no_database, verifier),
+    }
+    gateway = Gateway(routes, apps, verifier, limited=limited)
+    return Pair(gateway, routes, goods, shelf, Signer(key.private_pem, key.kid, ISSUER))
