@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.gateway.pair import GOOD, Pair
+from tests.kernel.http.driver import receiver, scope
 from tradepost.gateway import limits
 from tradepost.kernel.ids import is_id
 
@@ -28,23 +29,11 @@ async def test_a_key_that_was_made_is_told_once_and_also_when_the_call_is_refuse
     async def send(message: dict[str, object]) -> None:
         sent.append(message)
 
-    async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": b"[", "more_body": False}
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/goods/orders",
-        "query_string": b"",
-        "headers": [],
-        "client": ("192.0.2.1", 1),
-        "http_version": "1.1",
-        "asgi": {"version": "3.0"},
-    }
-    await pair.gateway(scope, receive, send)
+    receive = receiver([b"["], asyncio.Event())
+    await pair.gateway(scope("POST", "/goods/orders", {}), receive, send)
     headers = sent[0]["headers"]
 
-    assert sent[0]["status"] == 400
+    assert sent[0]["status"] == 422
     assert isinstance(headers, list)
     assert [name for name, _ in headers].count(b"idempotency-key") == 1
 

@@ -15,6 +15,7 @@ CALLERS_LIMIT: Final = 100_000  # the one that was heard of longest ago is forgo
 CALLS_LIMIT: Final = 2_000  # under way, as many as a batcher lets wait
 STREAMS_LIMIT: Final = 1_000
 RETRY_AFTER_S: Final = 1
+ROUNDING_S: Final = 1e-9
 NETWORK_BITS: Final = 64  # of an IPv6 address: whoever has one has all of them
 
 Headers = list[tuple[bytes, bytes]]
@@ -64,13 +65,14 @@ class Limiter:
         """One call of `caller` at `now`, in seconds."""
         full_at = max(self._full_at.get(caller, now), now) + self._interval_s
         spent_s = full_at - now
-        if spent_s > self._depth_s + 1e-9:
+        if spent_s > self._depth_s + ROUNDING_S:
             return Share(False, 0, ceil(spent_s - self._depth_s))
         self._full_at[caller] = full_at
         self._full_at.move_to_end(caller)
         if len(self._full_at) > self._callers_limit:
             self._full_at.popitem(last=False)
-        return Share(True, int((self._depth_s - spent_s + 1e-9) / self._interval_s), ceil(spent_s))
+        remaining = int((self._depth_s - spent_s + ROUNDING_S) / self._interval_s)
+        return Share(True, remaining, ceil(spent_s - ROUNDING_S))
 
     def headers(self, share: Share) -> Headers:
         """What tells the caller about it (draft-ietf-httpapi-ratelimit-headers)."""

@@ -66,7 +66,7 @@ class Profile(Body, frozen=True, kw_only=True):
     """The fields to change; `phone: null` removes it."""
 
     name: Name | UnsetType = UNSET
-    phone: Phone | None | UnsetType = UNSET
+    phone: Phone | UnsetType | None = UNSET
 
 
 async def register(request: Request[Register, None], desk: Desk) -> Answer[Registered]:

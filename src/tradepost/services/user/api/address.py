@@ -34,12 +34,12 @@ class ChangedAddress(Body, frozen=True, kw_only=True):
 
     name: ShortText | UnsetType = UNSET
     line1: ShortText | UnsetType = UNSET
-    line2: LongText | None | UnsetType = UNSET
+    line2: LongText | UnsetType | None = UNSET
     city: ShortText | UnsetType = UNSET
-    region: LongText | None | UnsetType = UNSET
+    region: LongText | UnsetType | None = UNSET
     postal_code: PostalCode | UnsetType = UNSET
     country: CountryCode | UnsetType = UNSET
-    phone: Phone | None | UnsetType = UNSET
+    phone: Phone | UnsetType | None = UNSET
     is_default: bool | UnsetType = UNSET
 
 

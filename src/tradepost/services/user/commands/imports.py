@@ -32,5 +32,12 @@ def _reports(
     for customer in customers:
         email = customer.email.lower()
         is_new = ids[email] in added and firsts[email] is customer
-        status = "created" if is_new else "existing"
-        yield customer.line, LineReport(line=customer.line, status=status, email=customer.email, user_id=ids[email])
+        yield (
+            customer.line,
+            LineReport(
+                line=customer.line,
+                status="created" if is_new else "existing",
+                email=customer.email,
+                user_id=ids[email],
+            ),
+        )

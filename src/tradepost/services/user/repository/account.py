@@ -41,7 +41,7 @@ WHERE id = $1
 _FIND: Final = f"SELECT {COLUMNS}, password_hash FROM account WHERE lower(email) = $1 AND status <> 'erased'"
 _REHASH: Final = "UPDATE account SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
 _FORGET_ANSWERS: Final = "DELETE FROM idempotency WHERE starts_with(scope, $1)"
-_SET_PASSWORD: Final = "UPDATE account SET password_hash = $2 WHERE id = $1"
+_SET_HASH: Final = "UPDATE account SET password_hash = $2 WHERE id = $1"
 
 
 def account_of(row: Row) -> Account:
@@ -152,7 +152,7 @@ async def save(tx: Tx, account: Account, fact: UserUpdated | UserErased | None, 
 
 async def set_password(tx: Tx, user_id: str, password_hash: str | None) -> None:
     """Replace the password's hash; the caller has locked the account."""
-    await tx.execute(_SET_PASSWORD, user_id, password_hash)
+    await tx.execute(_SET_HASH, user_id, password_hash)
 
 
 async def rehash(tx: Tx, user_id: str, before: str, after: str) -> None:

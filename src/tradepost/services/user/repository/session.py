@@ -19,14 +19,14 @@ _END_OLDEST: Final = """
 UPDATE session SET revoked_at = $2
 WHERE id IN (SELECT id FROM session WHERE user_id = $1 AND revoked_at IS NULL ORDER BY id DESC OFFSET $3)
 """
-_ADD_TOKEN: Final = "INSERT INTO refresh_token (hash, session_id, salt, expires_at) VALUES ($1, $2, $3, $4)"
-_LOCK_TOKEN: Final = """
+_ADD_REFRESH: Final = "INSERT INTO refresh_token (hash, session_id, salt, expires_at) VALUES ($1, $2, $3, $4)"
+_LOCK_REFRESH: Final = """
 SELECT token.salt, token.used_at, token.expires_at, session.id::text AS session_id, session.user_id::text,
        session.created_at, session.revoked_at
 FROM refresh_token AS token JOIN session ON session.id = token.session_id
 WHERE token.hash = $1 FOR UPDATE OF token
 """
-_USE_TOKEN: Final = "UPDATE refresh_token SET used_at = $2 WHERE hash = $1"
+_USE_REFRESH: Final = "UPDATE refresh_token SET used_at = $2 WHERE hash = $1"
 _TOUCH: Final = """
 UPDATE session SET last_used_at = $2, expires_at = $3 WHERE id = $1 AND revoked_at IS NULL RETURNING true
 """
@@ -67,17 +67,17 @@ async def add(tx: Tx, *, session_id: str, user_id: str, origin: Origin, now: dat
 
 async def add_token(tx: Tx, hash_: bytes, session_id: str, salt: bytes, expires_at: datetime) -> None:
     """A refresh token of a session."""
-    await tx.execute(_ADD_TOKEN, hash_, session_id, salt, expires_at)
+    await tx.execute(_ADD_REFRESH, hash_, session_id, salt, expires_at)
 
 
 async def lock_token(tx: Tx, hash_: bytes) -> Row | None:
     """The token and its session; of those who come with the same token, one at a time."""
-    return await tx.fetchrow(_LOCK_TOKEN, hash_)
+    return await tx.fetchrow(_LOCK_REFRESH, hash_)
 
 
 async def use_token(tx: Tx, hash_: bytes, now: datetime) -> None:
     """From now on it has a successor."""
-    await tx.execute(_USE_TOKEN, hash_, now)
+    await tx.execute(_USE_REFRESH, hash_, now)
 
 
 async def touch(tx: Tx, session_id: str, now: datetime, expires_at: datetime) -> bool:

@@ -1,0 +1,160 @@
+"""The whole sale over HTTP, from a product to a parcel at the door, and each way out of it."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from tests.shop import Shop, eventually
+from tradepost.kernel.ids import new_id
+
+
+async def test_an_order_is_paid_shipped_and_completed(shop: Shop) -> None:
+    await shop.product("MUG-1", stock=10, price=1999)
+    buyer = shop.client(new_id())
+
+    placed = await shop.buy(buyer, "MUG-1", 2)
+
+    assert placed.status == 201
+    assert (placed.json["status"], placed.json["total_amount"], placed.json["currency"]) == ("paid", 3998, "USD")
+    order_id = placed.json["order_id"]
+    await eventually(lambda: shop.stock("MUG-1"), lambda stock: stock == (8, 0))
+    await eventually(lambda: shop.seen(), lambda seen: seen["shipping.created"] == 1)
+    await shop.turn_carrier(3601)
+    await shop.order_becomes(order_id, "shipped")
+    await shop.turn_carrier(3601)
+    order = await shop.order_becomes(order_id, "completed")
+    assert [moment["status"] for moment in order["timeline"]] == ["pending", "reserved", "paid", "shipped", "completed"]
+    assert [(p["status"], p["captured"], p["refunded"]) for p in await shop.payments(order_id)] == [
+        ("captured", 3998, 0)
+    ]
+
+
+async def test_the_last_unit_goes_to_exactly_one_of_five_hundred_buyers(shop: Shop) -> None:
+    await shop.product("MUG-1", stock=1)
+    gate = asyncio.Semaphore(64)
+
+    async def buy() -> tuple[int, str]:
+        async with gate:
+            answer = await shop.buy(shop.client(new_id()), "MUG-1")
+            return answer.status, answer.json.get("error") or answer.json["status"]
+
+    outcomes = Counter(await asyncio.gather(*(buy() for _ in range(500))))
+
+    assert outcomes == {(201, "paid"): 1, (409, "insufficient_stock"): 499}
+    await eventually(lambda: shop.stock("MUG-1"), lambda stock: stock == (0, 0))
+    seen = await shop.seen()
+    assert (seen["order.created"], seen["inventory.reserved"], seen["inventory.rejected"]) == (500, 1, 499)
+    assert (seen["order.paid"], seen["order.cancelled"], seen["payment.captured"]) == (1, 499, 1)
+
+
+async def test_one_order_sent_four_times_at_once_is_one_order_and_one_charge(shop: Shop) -> None:
+    await shop.product("MUG-1", stock=10)
+    buyer = shop.client(new_id())
+    body = {"items": [{"sku": "MUG-1", "quantity": 1}]}
+
+    answers = await asyncio.gather(
+        *(buyer.post("/order/orders", body, idempotency_key="once", prefer="wait=20") for _ in range(4))
+    )
+
+    assert {answer.status for answer in answers} == {201}
+    assert len({answer.json["order_id"] for answer in answers}) == 1
+    assert sum(answer.headers.get("idempotent-replayed") == "true" for answer in answers) == 3
+    assert (await shop.seen())["payment.captured"] == 1
+    other = await buyer.post(
+        "/order/orders", {"items": [{"sku": "MUG-1", "quantity": 2}]}, idempotency_key="once", prefer="wait=20"
+    )
+    assert other.error == (422, "idempotency_key_reused")
+
+
+async def test_a_declined_card_ends_the_order_and_gives_the_stock_back(shop: Shop) -> None:
+    await shop.product("MUG-1", stock=10)
+
+    declined = await shop.buy(shop.client(new_id()), "MUG-1", 3, payment_method="pm_card_chargeDeclined")
+
+    assert declined.error == (402, "payment_failed")
+    order = await shop.order(declined.json["order_id"])
+    assert (order["status"], order["cancel_reason"]) == ("cancelled", "payment_failed")
+    await eventually(lambda: shop.stock("MUG-1"), lambda stock: stock == (10, 0))
+
+
+async def test_a_time_out_after_charging_charges_once(shop: Shop) -> None:
+    await shop.product("MUG-1", stock=10)
+
+    placed = await shop.buy(shop.client(new_id()), "MUG-1", payment_method="pm_sim_timeoutAfterCharge")
+
+    order = await shop.order_becomes(placed.json["order_id"], "paid")
+    assert [(p["status"], p["captured"]) for p in await shop.payments(order["id"])] == [("captured", 500)]
+    assert (await shop.seen())["payment.captured"] == 1
+
+
+@pytest.mark.parametrize("method", ["pm_sim_duplicateWebhook", "pm_sim_reorderedWebhooks", "pm_sim_webhookFirst"])
+async def test_webhooks_in_any_number_and_order_pay_once(shop: Shop, method: str) -> None:
+    await shop.product("MUG-1", stock=10)
+
+    placed = await shop.buy(shop.client(new_id()), "MUG-1", payment_method=method)
+
+    await shop.order_becomes(placed.json["order_id"], "paid")
+    await asyncio.sleep(0.5)
+    assert (await shop.seen())["payment.captured"] == 1
+
+
+async def test_cancelling_a_paid_order_before_its_parcel_left_refunds_and_restocks(shop: Shop) -> None:
+    await shop.product("MUG-1", stock=10)
+    buyer = shop.client(new_id())
+    placed = await shop.buy(buyer, "MUG-1", 2)
+    order_id = placed.json["order_id"]
+
+    asked = await buyer.post(f"/order/orders/{order_id}/cancel", {"reason": "too many"})
+
+    assert (asked.status, asked.json["cancel_requested"]) == (200, True)
+    order = await shop.order_becomes(order_id, "cancelled")
+    assert order["cancel_reason"] == "too many"
+    await eventually(lambda: shop.stock("MUG-1"), lambda stock: stock == (10, 0))
+    await eventually(lambda: shop.payments(order_id), lambda found: found[0]["refunded"] == 1000)
+    again = await buyer.post(f"/order/orders/{order_id}/cancel", {})
+    assert (again.status, again.json["status"]) == (200, "cancelled")
+    await asyncio.sleep(0.3)
+    assert (await shop.seen())["payment.refunded"] == 1
+
+
+async def test_cancelling_after_the_parcel_left_is_refused_and_a_return_is_the_way(shop: Shop) -> None:
+    await shop.product("MUG-1", stock=10, price=700)
+    buyer = shop.client(new_id())
+    order_id = (await shop.buy(buyer, "MUG-1", 3)).json["order_id"]
+    await eventually(lambda: shop.seen(), lambda seen: seen["shipping.created"] == 1)
+    await shop.turn_carrier(3601)
+    await shop.order_becomes(order_id, "shipped")
+
+    refused = await buyer.post(f"/order/orders/{order_id}/cancel", {})
+    assert refused.error == (409, "already_shipped")
+    asked = await buyer.post(
+        f"/order/orders/{order_id}/returns", {"items": [{"sku": "MUG-1", "quantity": 2}], "reason": "broken"}
+    )
+    assert (asked.status, asked.json["amount"]) == (201, 1400)
+    too_many = await buyer.post(
+        f"/order/orders/{order_id}/returns", {"items": [{"sku": "MUG-1", "quantity": 2}], "reason": "broken"}
+    )
+    assert too_many.error == (409, "return_exceeds_order")
+    received = await shop.staff.post(f"/order/returns/{asked.json['return_id']}/receive", {})
+    assert (received.status, received.json["status"]) == (200, "received")
+
+    await eventually(lambda: shop.stock("MUG-1"), lambda stock: stock == (9, 0))
+    await eventually(lambda: shop.payments(order_id), lambda found: found[0]["refunded"] == 1400)
+    listed = await eventually(
+        lambda: buyer.get(f"/order/orders/{order_id}/returns"),
+        lambda answer: answer.json["data"][0]["status"] == "refunded",
+    )
+    assert len(listed.json["data"]) == 1
+
+
+async def test_another_customers_order_is_not_there(shop: Shop) -> None:
+    await shop.product("MUG-1", stock=10)
+    order_id = (await shop.buy(shop.client(new_id()), "MUG-1")).json["order_id"]
+    stranger = shop.client(new_id())
+
+    for path in ("", "/stream", "/returns"):
+        assert (await stranger.get(f"/order/orders/{order_id}{path}")).error == (404, "not_found")
+    assert (await stranger.post(f"/order/orders/{order_id}/cancel", {})).error == (404, "not_found")
+    assert (await shop.order(order_id))["status"] == "paid"
+    assert (await stranger.get("/order/orders")).json == {"data": [], "has_more": False}

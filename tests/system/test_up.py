@@ -1,0 +1,214 @@
+"""`tradepost up` as its operator meets it: it starts, says where it is, stops without a trace, and fails in one line."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tradepost.console.instance import staff_token
+from tradepost.kernel import postgres
+from tradepost.kernel.postgres.processes import cluster_name, server_processes
+
+TRADEPOST = str(Path(sys.executable).with_name("tradepost"))
+READY_S = 60
+STOP_S = 30
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def environment(data: Path, port: int, **more: str) -> dict[str, str]:
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("TRADEPOST_")}
+    return {**ours, "TRADEPOST_DATA": str(data), "PORT": str(port), "HOST": "127.0.0.1", **more}
+
+
+def fails(data: Path, port: int, **more: str) -> str:
+    """The only line on standard error of a start that must fail."""
+    done = subprocess.run(
+        [TRADEPOST, "up"],
+        env=environment(data, port, **more),
+        capture_output=True,
+        text=True,
+        timeout=READY_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    return done.stderr
+
+
+@dataclass
+class Up:
+    """A running `tradepost up`, and what it said when it was ready."""
+
+    process: "subprocess.Popen[str]"
+    data: Path
+    port: int
+    said: list[str]
+
+    def get(self, path: str, token: str | None = None) -> tuple[int, bytes]:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def stop(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(STOP_S)
+
+
+def start(data: Path, **more: str) -> Up:
+    port = free_port()
+    process = subprocess.Popen(
+        [TRADEPOST, "up"],
+        env=environment(data, port, **more),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line.rstrip())
+        if line.startswith("Ctrl-C"):
+            return Up(process, data, port, said)
+    raise AssertionError(f"it ended with {process.wait()} before it was ready: {said}")
+
+
+def servers(data: Path) -> list[int]:
+    return list(server_processes(cluster_name(data / "postgres")))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("up") / "data"
+    yield folder
+    for pid in servers(folder):
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def first(data: Path) -> Iterator[Up]:
+    """The first start in a new folder."""
+    up = start(data)
+    yield up
+    if up.process.poll() is None:
+        up.stop(signal.SIGTERM)
+
+
+def test_it_says_where_it_is_and_is_healthy(first: Up) -> None:
+    status, body = first.get("/health")
+
+    assert first.said[0] == f"Tradepost is ready at http://127.0.0.1:{first.port}"
+    assert (status, json.loads(body)["status"]) == (200, "healthy")
+
+
+def test_command_line_tools_find_it_and_are_let_in(first: Up) -> None:
+    found = json.loads((first.data / "run" / "gateway.json").read_text())
+
+    assert found == {"url": f"http://127.0.0.1:{first.port}", "pid": first.process.pid}
+    assert first.get("/inventory/stock", staff_token(first.data))[0] == 200
+    assert first.get("/inventory/stock")[0] == 401
+
+
+def test_a_port_in_use_is_one_line(first: Up, tmp_path: Path) -> None:
+    line = fails(tmp_path / "other", first.port)
+
+    assert line.startswith(f"tradepost: port {first.port} on 127.0.0.1 is in use")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_second_instance_on_the_same_data_is_one_line(first: Up) -> None:
+    line = fails(first.data, free_port())
+
+    assert f"in use by another Tradepost, process {first.process.pid}" in line
+
+
+def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
+    line = fails(tmp_path, free_port(), TRADEPOST_CARRIER_PACE="soon")
+
+    assert line.startswith("tradepost: TRADEPOST_CARRIER_PACE is 'soon'")
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        (
+            "postgresql://shop:s3cret@127.0.0.1:1/shop",
+            r"the database shop at 127\.0\.0\.1:1 can't be used: it can't be",
+        ),
+        ("postgresql://shop:s3cret@no.such.host.invalid/shop", r"at no\.such\.host\.invalid can't be used"),
+        ("mysql://shop:s3cret@127.0.0.1/shop", r"its URL is not of the form postgresql://"),
+        ("postgresql://shop:s3cret@127.0.0.1:port/shop", r"its URL is not of the form postgresql://"),
+    ],
+)
+def test_a_wrong_database_url_is_one_line_without_the_password(tmp_path: Path, url: str, why: str) -> None:
+    line = fails(tmp_path, free_port(), TRADEPOST_DATABASE_URL=url)
+
+    assert re.search(why, line), line
+    assert "s3cret" not in line
+
+
+def test_a_wrong_password_and_a_wrong_name_are_one_line_each(first: Up, tmp_path: Path) -> None:
+    url = postgres.find_running(first.data)
+    assert url is not None
+    wrong_password = re.sub(r":[0-9a-f]+@", ":wrong@", url)
+    wrong_name = url.replace("/tradepost?", "/nothing?")
+
+    password_line = fails(tmp_path, free_port(), TRADEPOST_DATABASE_URL=wrong_password)
+    assert "the password is wrong" in password_line
+    assert 'database "nothing" does not exist' in fails(tmp_path, free_port(), TRADEPOST_DATABASE_URL=wrong_name)
+
+
+def test_ctrl_c_ends_it_and_its_database_and_the_next_start_finds_everything(first: Up) -> None:
+    secret, key = (first.data / "secret").read_text(), (first.data / "keys" / "signing-current.pem").read_text()
+    code = first.stop(signal.SIGINT)
+    left = servers(first.data)
+    again = start(first.data)
+    healthy = again.get("/health")[0]
+    code_again = again.stop(signal.SIGTERM)
+
+    assert (code, left, (first.data / "run" / "gateway.json").exists()) == (0, [], False)
+    assert (healthy, code_again, servers(first.data)) == (200, 0, [])
+    assert (first.data / "secret").read_text() == secret
+    assert (first.data / "keys" / "signing-current.pem").read_text() == key
+
+
+def test_ctrl_c_before_it_is_ready_leaves_nothing_running(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [TRADEPOST, "up"], env=environment(tmp_path / "data", free_port()), start_new_session=True
+    )
+    while not (tmp_path / "data" / "lock").exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+
+    assert (process.wait(STOP_S), servers(tmp_path / "data")) == (0, [])
+
+
+def test_the_help_comes_fast_and_names_the_commands() -> None:
+    shown = subprocess.run([TRADEPOST, "--help"], capture_output=True, text=True, timeout=10, check=True).stdout
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, tradepost.cli; print('asyncpg' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    ).stdout
+
+    assert all(word in shown for word in ("up", "routes", "Examples:"))
+    assert loaded.strip() == "False"
