@@ -57,7 +57,8 @@ class Shop:
     async def order(self, order_id: str) -> dict[str, Any]:
         read = await self.staff.get(f"/order/orders/{order_id}")
         assert read.status == 200, read.json
-        return dict(read.json)
+        order: dict[str, Any] = read.json
+        return order
 
     async def order_becomes(self, order_id: str, status: str) -> dict[str, Any]:
         """The order once it has that status."""

@@ -25,10 +25,12 @@ from tradepost.services.inventory import service as inventory
 from tradepost.services.notification import service as notification
 from tradepost.services.order import service as order
 from tradepost.services.shipping import service as shipping
+from tradepost.services.user import service as user
 from tradepost.services.user.queries.session import revoked_sessions
 from tradepost.settings import Settings
 
 SERVICES: Final[tuple[Service, ...]] = (
+    user,
     inventory,
     order,
     shipping,
@@ -85,7 +87,7 @@ async def _verifier(settings: Settings, running: Running) -> AsyncIterator[Verif
     """Who checks tokens, kept up to date meanwhile."""
 
     async def ended() -> set[str]:
-        return await revoked_sessions(running.databases["user"]) if "user" in running.databases else set()
+        return await revoked_sessions(running.databases[user.name])
 
     identity = Identity(settings.data / KEYS, ISSUER, ended)
     await identity.refresh()
@@ -97,10 +99,10 @@ async def _verifier(settings: Settings, running: Running) -> AsyncIterator[Verif
 
 
 def _welcome(url: str, settings: Settings, running: Running) -> None:
-    first = getattr(running.desks.get("user"), "first_admin", None)
+    first: tuple[str, str] | None = running.desks[user.name].first_admin
     print(f"Tradepost is ready at {url}")
     print(f"  the API     {url}/docs")
-    if settings.notification.smtp_url is None:
+    if settings.notification.mailbox and settings.notification.smtp_url is None:
         print(f"  the mailbox {url}/mailbox")
     if first is not None and settings.user.admin_password is None:
         print(f"  log in as   {first[0]} with the password {first[1]} (shown this once)")

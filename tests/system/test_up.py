@@ -1,4 +1,4 @@
-"""`tradepost up` as its operator meets it: it starts, says where it is, stops without a trace, and fails in one line."""
+"""`tradepost up` as its operator meets it: it starts, says where it is, stops in order, and fails in one line."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -66,6 +67,15 @@ class Up:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
+
+    def upload(self) -> socket.socket:
+        """A connection on which an import has begun and is not yet at its end."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        head = f"POST /inventory/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {staff_token(self.data)}\r\n"
+        body = "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n"
+        connection.sendall((head + body).encode())
+        time.sleep(0.2)  # it is being read
+        return connection
 
     def stop(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
@@ -189,11 +199,32 @@ def test_ctrl_c_ends_it_and_its_database_and_the_next_start_finds_everything(fir
     assert (first.data / "keys" / "signing-current.pem").read_text() == key
 
 
+def test_ctrl_c_finishes_what_is_under_way_and_a_second_one_does_not(first: Up) -> None:
+    if first.process.poll() is None:
+        first.stop(signal.SIGINT)
+    patient = start(first.data)
+    with patient.upload() as connection:
+        patient.process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        connection.sendall(b"0\r\n\r\n")
+        answer = connection.recv(1000)
+    ended = patient.process.wait(STOP_S)
+    hasty = start(first.data)
+    with hasty.upload():
+        hasty.process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        waits = hasty.process.poll() is None
+        forced = hasty.stop(signal.SIGINT)
+
+    assert (answer[:12], ended) == (b"HTTP/1.1 200", 0)
+    assert (waits, forced, servers(first.data)) == (True, 1, [])
+
+
 def test_ctrl_c_before_it_is_ready_leaves_nothing_running(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [TRADEPOST, "up"], env=environment(tmp_path / "data", free_port()), start_new_session=True
     )
-    while not (tmp_path / "data" / "lock").exists():
+    while not (tmp_path / "data" / "postgres").exists():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
 

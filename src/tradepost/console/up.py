@@ -1,5 +1,6 @@
 """`tradepost up`."""
 
+import asyncio
 import sys
 from typing import Final
 
@@ -15,9 +16,15 @@ def up() -> None:
         serve(settings.read())
     except KeyboardInterrupt:
         return  # stopped before it was ready
+    except asyncio.CancelledError:
+        raise SystemExit(_fail("stopped by force: what was under way was not finished")) from None
     except Exception as error:
         line = process.told(error)
         if line is None:
             raise
-        print(f"tradepost: {line}", file=sys.stderr)
-        raise SystemExit(FAILED) from None
+        raise SystemExit(_fail(line)) from None
+
+
+def _fail(line: str) -> int:
+    print(f"tradepost: {line}", file=sys.stderr)
+    return FAILED

@@ -13,7 +13,7 @@ from tradepost.kernel.ids import is_id, new_id
 from tradepost.services.payment.domain import payment, refund
 from tradepost.services.payment.domain.keys import order_of, return_refund_key, staff_refund_key
 from tradepost.services.payment.domain.model import Payment, Refund, RefundItem, Step, Task
-from tradepost.services.payment.domain.report import ChargeReport, RefundReport, Report, Unknown
+from tradepost.services.payment.domain.report import ChargeReport, Notice, RefundReport, Report, Unknown
 from tradepost.services.payment.repository import claims, payments, refunds
 
 SENDER: Final = "payment.send"
@@ -33,13 +33,6 @@ class Return(msgspec.Struct, frozen=True, kw_only=True):
     return_id: str
     amount: int
     cause: Cause
-
-
-class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook, verified: the provider's id of the event, and its word; None when it is about something else."""
-
-    event_id: str
-    report: Report | None
 
 
 async def request(tx: Tx, asked: Sequence[Payment]) -> None:
@@ -131,7 +124,7 @@ async def _hear(tx: Tx, words: Sequence[Report | Unknown], *, asked: bool) -> No
     stored = await refunds.lock(tx, [word.key for word in words if not isinstance(word, ChargeReport)])
     steps = {order_id: Step(payment=found) for order_id, found in known.items()}
     for word in words:
-        order_id = orders.get(word.key)
+        order_id = orders.get(word.key, "")
         if order_id in steps:
             steps[order_id] = _move(steps[order_id], word, stored.get(word.key), asked=asked)
     if not asked:

@@ -1,9 +1,10 @@
 """What a payment provider must be able to do. Everything takes a batch, and is safe to ask again under the same key."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
-from tradepost.services.payment.domain.report import ChargeReport, RefundReport, Unknown
+from tradepost.services.payment.domain.report import ChargeReport, Notice, RefundReport, Unknown
 from tradepost.services.payment.domain.request import ChargeRequest, RefundRequest
 
 
@@ -29,3 +30,7 @@ class Provider(Protocol):
 
     async def find_refunds(self, keys: Sequence[str]) -> Sequence[RefundReport | Unknown]:
         """How the refunds of these keys stand."""
+
+    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Notice:
+        """A webhook of this provider; `headers` by lower-case name, the body as it was sent. Errors: Unauthenticated
+        `invalid_signature` when it isn't signed by the provider just now, Malformed and Invalid."""

@@ -53,3 +53,10 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Report = ChargeReport | RefundReport
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook, verified: the provider's id of the event, and its word; None when it is about something else."""
+
+    event_id: str
+    report: Report | None

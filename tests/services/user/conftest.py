@@ -1,0 +1,68 @@
+"""The service on a real database, behind its real table of endpoints."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests import databases
+from tests.services.user.house import House
+from tradepost.kernel.auth import Signer, Verifier
+from tradepost.kernel.database import Database, connect
+from tradepost.kernel.http.app import build
+from tradepost.kernel.keys import Keys, jwks, load_or_create_keys
+from tradepost.kernel.migrate import role_of, url_as
+from tradepost.services.user import service
+from tradepost.services.user.desk import ISSUER, Desk
+from tradepost.services.user.passwords import Passwords
+from tradepost.services.user.turns import Turns
+from tradepost.settings import UserSettings
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return load_or_create_keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+def cheap() -> Passwords:
+    """Argon2 with so little work that tests are quick."""
+    return Passwords(passes=1, memory_kib=8)
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    async with connect(url_as(database_url, role_of("user"), databases.SECRET), "user") as database:
+        yield database
+
+
+@pytest.fixture
+def desk(db: Database, keys: Keys, cheap: Passwords) -> Desk:
+    return Desk(
+        db=db,
+        settings=UserSettings("admin@shop.test", None, public_url="https://shop.test"),
+        signer=Signer(keys.current.private_pem, keys.current.kid, ISSUER),
+        jwks=jwks(keys.public),
+        key=b"k" * 32,
+        passwords=cheap,
+        turns=Turns(),
+    )
+
+
+@pytest.fixture
+def house(desk: Desk, keys: Keys) -> House:
+    """Log-in delays and limits on letters are on."""
+    return _house(desk, keys)
+
+
+@pytest.fixture
+def unlimited(desk: Desk, keys: Keys) -> House:
+    """The same with TRADEPOST_RATE_LIMITS=off."""
+    settings = UserSettings("admin@shop.test", None, rate_limits=False, public_url="https://shop.test")
+    return _house(replace(desk, settings=settings), keys)
+
+
+def _house(desk: Desk, keys: Keys) -> House:
+    verifier = Verifier(keys.public, ISSUER)
+    return House(desk, verifier, build(service.endpoints, desk, desk.db, verifier))
