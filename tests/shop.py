@@ -57,8 +57,7 @@ class Shop:
     async def order(self, order_id: str) -> dict[str, Any]:
         read = await self.staff.get(f"/order/orders/{order_id}")
         assert read.status == 200, read.json
-        order: dict[str, Any] = read.json
-        return order
+        return {**read.json}
 
     async def order_becomes(self, order_id: str, status: str) -> dict[str, Any]:
         """The order once it has that status."""

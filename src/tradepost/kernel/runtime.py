@@ -51,9 +51,9 @@ async def run(
         await running.ticks.start()
         stack.push_async_callback(running.ticks.stop)
         tasks: list[asyncio.Task[None]] = []
-        stack.push_async_callback(_end, tasks)
         for service in services:
             await _open(service, running, stack, tasks, url, secret, settings.get(service.name), data)
+        stack.push_async_callback(_end, tasks)  # first of all: the desks then finish what waits, on open databases
         for service in services:
             tasks += await _start(service, running)
         yield running

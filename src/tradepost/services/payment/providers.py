@@ -4,8 +4,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 from tradepost.services.payment.domain.report import ChargeReport, Notice, RefundReport, Unknown
 from tradepost.services.payment.domain.request import ChargeRequest, RefundRequest
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """A call: its headers by lower-case name, and its body as sent."""
+
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Provider(Protocol):
@@ -31,6 +40,6 @@ class Provider(Protocol):
     async def find_refunds(self, keys: Sequence[str]) -> Sequence[RefundReport | Unknown]:
         """How the refunds of these keys stand."""
 
-    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Notice:
-        """A webhook of this provider; `headers` by lower-case name, the body as it was sent. Errors: Unauthenticated
-        `invalid_signature` when it isn't signed by the provider just now, Malformed and Invalid."""
+    def read(self, webhook: Webhook, at: datetime) -> Notice:
+        """What a webhook of this provider tells. Errors: InvalidSignature when the provider did not sign it just now,
+        Malformed, Invalid."""

@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from tradepost.kernel.database import Row, Tx
-from tradepost.services.payment.domain.report import ChargeState, RefundState
+from tradepost.services.payment.domain.report import ChargeState
+from tradepost.services.payment.simulator.bank import Charge, News, Refund
 
 JOB: Final = "payment.simulator"
 LEASE_S: Final = 30
@@ -25,7 +26,7 @@ _FIND_CHARGES: Final = f"SELECT {_CHARGE} FROM simulator_charge WHERE key = ANY 
 _FIND_REFUNDS: Final = f"SELECT {_REFUND} FROM simulator_refund WHERE key = ANY ($1)"
 _LOCK_CHARGES: Final = f"{_FIND_CHARGES} ORDER BY key FOR UPDATE"
 _LOCK_CHARGE: Final = f"SELECT {_CHARGE} FROM simulator_charge WHERE id = $1 FOR UPDATE"
-_SET_STATE: Final = "UPDATE simulator_charge SET state = $2, reason = $3 WHERE key = ANY ($1)"
+_SETTLE: Final = "UPDATE simulator_charge SET state = $2, reason = $3 WHERE key = ANY ($1)"
 _ENTER_REFUNDS: Final = """
 WITH entered AS (
     INSERT INTO simulator_refund (id, key, charge_key, amount, state, reason)
@@ -70,43 +71,6 @@ WHERE charge.key = back.charge_key
 _DELIVERED: Final = "DELETE FROM simulator_webhook WHERE position = ANY ($1)"
 
 
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
-    """A charge as the simulator has it."""
-
-    id: str
-    key: str
-    amount: int
-    currency: str
-    method: str
-    state: ChargeState
-    reason: str | None
-    refunded: int = 0
-
-
-class Refund(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund as the simulator has it."""
-
-    id: str
-    key: str
-    charge_key: str
-    amount: int
-    state: RefundState
-    reason: str | None
-
-
-class News(msgspec.Struct, frozen=True, kw_only=True):
-    """What a webhook will tell after `delay_s`, when it becomes true. Repetitions share the `event_id`."""
-
-    event_id: str
-    about: str  # charge, refund
-    key: str
-    reference: str
-    state: str
-    reason: str | None = None
-    delay_s: float = 0.0
-    position: int = 0
-
-
 async def enter_charges(tx: Tx, charges: Sequence[Charge]) -> Collection[str]:
     """New charges; the ids of those whose keys were new indeed."""
     rows = [
@@ -132,9 +96,9 @@ async def lock_charge(tx: Tx, charge_id: str) -> Charge | None:
     return None if row is None else _charge(row)
 
 
-async def set_state(tx: Tx, keys: Collection[str], state: ChargeState, reason: str | None = None) -> None:
-    """Another state for locked charges; nothing told of them before is told any more."""
-    await tx.execute(_SET_STATE, list(keys), state, reason)
+async def settle(tx: Tx, keys: Collection[str], state: ChargeState, reason: str | None = None) -> None:
+    """Another state for locked charges; what was still to be told of them no longer is."""
+    await tx.execute(_SETTLE, list(keys), state, reason)
     await tx.execute(_FORGET, list(keys))
 
 

@@ -23,7 +23,7 @@ def filed(draft: ProductDraft, before: Product | None, category_id: str | None, 
     variants, opening = [], {}
     for wanted in draft.variants:
         same = stored.take(wanted)
-        variant = _variant(wanted, same or new_id(), NOT_NAMED)
+        variant = _variant(wanted, same, new_id)
         variants.append(variant)
         if same is None and wanted.quantity is not None:
             opening[variant.id] = wanted.quantity
@@ -78,6 +78,7 @@ class _Stored:
         self._by_sku = {variant.sku: variant for variant in self._left.values()}
         self._by_options = {variant.options: variant for variant in self._left.values()}
         self._named = {variant.sku for variant in draft.variants}
+        self._replaced = {variant.options for variant in draft.variants}
         self._options = len(draft.options)
 
     def take(self, wanted: VariantDraft) -> Variant | None:
@@ -87,18 +88,19 @@ class _Stored:
 
     def left(self) -> Sequence[Variant]:
         """Those that the file does not name and that fit beside the others."""
-        return [variant for variant in self._left.values() if len(variant.options) == self._options]
+        fitting = (variant for variant in self._left.values() if len(variant.options) == self._options)
+        return [variant for variant in fitting if variant.options not in self._replaced]
 
     def _is_anothers(self, found: Variant, wanted: VariantDraft) -> bool:
         """Whether another row names the variant by its SKU."""
         return not wanted.sku and found.sku in self._named
 
 
-def _variant(wanted: VariantDraft, same: Variant | str, sku: str) -> Variant:
-    fields = {name: getattr(wanted, name) for name in _SAME_FIELDS}
-    if isinstance(same, Variant):
-        return msgspec.structs.replace(same, options=wanted.options, **fields)
-    return Variant(id=same, sku=wanted.sku or sku, options=wanted.options, **fields)
+def _variant(wanted: VariantDraft, same: Variant | None, new_id: Callable[[], str]) -> Variant:
+    fields = {name: getattr(wanted, name) for name in ("options", *_SAME_FIELDS)}
+    if same is not None:
+        return msgspec.structs.replace(same, **fields)
+    return Variant(id=new_id(), sku=wanted.sku or NOT_NAMED, **fields)
 
 
 def _draft_variant(variant: Variant, available: int | None) -> VariantDraft:

@@ -2,12 +2,12 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from tradepost.services.product.domain.product import Product, Variant
+from tradepost.services.product.domain.product import Product
 from tradepost.services.product.shopify import default_sku
 
 MAX_SLUG: Final = 100  # characters
@@ -29,37 +29,27 @@ def handles(name: str, product_id: str) -> tuple[str, str]:
     return plain, f"{plain}-{product_id[-8:]}"
 
 
+def candidates(handle: str, options: Sequence[str]) -> tuple[str, str]:
+    """The SKU for a variant without one, and the one to take instead when that is taken."""
+    return default_sku(handle, options), default_sku(handle, options, distinct=True)
+
+
 def wanted_skus(product: Product) -> Iterator[str]:
     """All SKUs that the product's variants have or might be given."""
     for variant in product.variants:
-        if variant.sku == NOT_NAMED:
-            yield from _candidates(product, variant)
-        else:
-            yield variant.sku
+        yield from (variant.sku,) if variant.sku else candidates(product.handle, variant.options)
 
 
 def with_skus(product: Product, owners: Mapping[str, str]) -> Product:
     """The product with a SKU for each variant; `owners` are those that are taken."""
     if all(variant.sku for variant in product.variants):
         return product
-    used = {variant.sku for variant in product.variants}
+    used = {*owners, *(variant.sku for variant in product.variants)}
     named = []
     for variant in product.variants:
         if variant.sku == NOT_NAMED:
-            free = (sku for sku in _candidates(product, variant) if sku not in owners and sku not in used)
+            free = (sku for sku in candidates(product.handle, variant.options) if sku not in used)
             variant = msgspec.structs.replace(variant, sku=next(free, variant.id))
             used.add(variant.sku)
         named.append(variant)
     return msgspec.structs.replace(product, variants=tuple(named))
-
-
-def taken(product: Product, owners: Mapping[str, str]) -> Iterator[Variant]:
-    """The variants whose SKU is another product's; `owners` are product ids by SKU."""
-    for variant in product.variants:
-        if owners.get(variant.sku, product.id) != product.id:
-            yield variant
-
-
-def _candidates(product: Product, variant: Variant) -> tuple[str, str]:
-    options = variant.options
-    return default_sku(product.handle, options), default_sku(product.handle, options, distinct=True)

@@ -10,7 +10,7 @@ from tradepost.kernel.errors import FieldError, Invalid
 NAME_LIMIT: Final = 200  # characters
 PRIVATE_DOMAINS: Final = ("local", "test")
 
-_PHONE: Final = re.compile(r"\+?(?:[ ()./-]?[0-9]){5,19}")
+_PHONE: Final = re.compile(r"\+?(?:[ ()./-]{0,3}[0-9]){5,19}")
 
 # The library's documented way to allow them: a shop in a private network has such addresses.
 email_validator.SPECIAL_USE_DOMAIN_NAMES[:] = [
