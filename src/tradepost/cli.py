@@ -46,6 +46,7 @@ app.command(
     help="List every endpoint, and who may call it.",
     help_epilogue=ROUTES_EXAMPLES,
 )
+app.command("tradepost.console.carrier:carrier", name="carrier")
 
 
 def main() -> None:

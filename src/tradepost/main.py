@@ -21,6 +21,7 @@ from tradepost.kernel.migrate import migrate
 from tradepost.kernel.runtime import Running
 from tradepost.kernel.service import Service
 from tradepost.kernel.telemetry import set_up_logs
+from tradepost.process import Backing
 from tradepost.services.inventory import service as inventory
 from tradepost.services.notification import service as notification
 from tradepost.services.order import service as order
@@ -47,20 +48,22 @@ def serve(settings: Settings) -> None:
         signal.signal(number, process.interrupt)
     with (
         listen(settings.host, settings.port) as listening,
-        process.database(settings) as (url, secret),
+        process.database(settings) as backing,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_serve(settings, listening, url, secret))
+        runner.run(_serve(settings, listening, backing))
 
 
-async def _serve(settings: Settings, listening: socket.socket, url: str, secret: str) -> None:
+async def _serve(settings: Settings, listening: socket.socket, backing: Backing) -> None:
     stop, task = asyncio.Event(), asyncio.current_task()
     with process.signals(stop.set, lambda: task and task.cancel()):
-        await process.check_database(url)
-        await migrate(url, [(service.name, service.package) for service in SERVICES], secret)
-        running = runtime.run(SERVICES, url, secret, settings.of_services, settings.data)
+        await process.check_database(backing.url)
+        await migrate(backing.url, [(service.name, service.package) for service in SERVICES], backing.secret)
+        running = runtime.run(SERVICES, backing.url, backing.secret, settings.of_services, settings.data)
         async with running as services, _verifier(settings, services) as verifier:
+            guard = asyncio.create_task(process.begin_again_without(backing))
             await _answer(settings, services, verifier, listening, stop)
+            guard.cancel()
 
 
 async def _answer(

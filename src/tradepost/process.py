@@ -2,9 +2,12 @@
 
 import asyncio
 import errno
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -12,6 +15,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
+import structlog
 
 from tradepost.gateway.server import ListenError
 from tradepost.kernel import postgres
@@ -22,10 +26,13 @@ from tradepost.settings import Settings, SettingsError
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 CONNECT_S: Final = 10.0
+WATCH_S: Final = 0.5
 OLDEST: Final = 15  # major version of PostgreSQL
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 TOLD: Final = (PostgresError, SettingsError, MigrationError, ListenError, Rebased)
 DATABASE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError)
+
+logger = structlog.get_logger()
 
 
 class DatabaseError(Exception):
@@ -39,21 +46,38 @@ class Whereabouts(msgspec.Struct, frozen=True):
     pid: int
 
 
+@dataclass(frozen=True)
+class Backing:
+    """The database's URL, the installation's secret, and whether an embedded server still runs."""
+
+    url: str
+    secret: str
+    is_alive: Callable[[], bool]
+
+
 @contextmanager
-def database(settings: Settings) -> Iterator[tuple[str, str]]:
-    """The database's URL and the installation's secret; an embedded server runs meanwhile, and stops last of all.
-    Errors: PostgresError."""
+def database(settings: Settings) -> Iterator[Backing]:
+    """The database; an embedded server runs meanwhile, and stops last of all. Errors: PostgresError."""
     if settings.database_url is not None:
         with InstanceLock(settings.data):
-            yield settings.database_url, read_secret(settings.data)
+            yield Backing(settings.database_url, read_secret(settings.data), lambda: True)
         return
     server = postgres.start(settings.data)
     try:
-        yield server.url, read_secret(settings.data)
+        yield Backing(server.url, read_secret(settings.data), lambda: server.is_alive)
     finally:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # an impatient Ctrl-C must not leave it behind
         server.stop()
+
+
+async def begin_again_without(backing: Backing) -> None:
+    """Watch the embedded server. When it dies, this process becomes a new `tradepost up`, which recovers: what was
+    under way is as after a crash, and clients see their connections end."""
+    while backing.is_alive():
+        await asyncio.sleep(WATCH_S)
+    logger.critical("postgres_died", what="starting again")
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
 async def check_database(url: str) -> None:

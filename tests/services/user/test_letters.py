@@ -34,3 +34,159 @@ async def test_a_forgotten_password_is_replaced_once_by_a_link(house: House) -> 
     assert await revoked_sessions(house.desk.db) == {house.verifier.verify(held).session_id}
     assert (await house.letters("ada@shop.test"))[0]["template"] == "password_changed"
     assert await house.desk.db.fetchval("SELECT email_verified_at IS NOT NULL FROM account")
+
+
+async def test_asking_for_an_unknown_address_tells_nothing_and_writes_nothing(house: House) -> None:
+    await house.register()
+
+    known = await house.anonymous.post("/user/password/forgot", {"email": "ada@shop.test"})
+    unknown = await house.anonymous.post("/user/password/forgot", {"email": "eve@shop.test"})
+
+    assert (known.status, known.body) == (unknown.status, unknown.body)
+    assert await house.letters("eve@shop.test") == []
+
+
+async def test_nobody_can_be_flooded_with_letters(house: House) -> None:
+    await house.register()
+
+    for _ in range(5):
+        answer = await house.anonymous.post("/user/password/forgot", {"email": "ada@shop.test"})
+        assert answer.status == 202
+
+    assert [one["template"] for one in await house.letters("ada@shop.test")].count("reset_password") == 3
+
+
+@pytest.mark.parametrize("spoil", ["used_at = now()", "expires_at = now()"])
+async def test_a_link_that_is_used_or_too_old_sets_no_password(house: House, spoil: str) -> None:
+    await house.register()
+    await house.anonymous.post("/user/password/forgot", {"email": "ada@shop.test"})
+    token = await house.token("ada@shop.test", "reset_password")
+    await house.desk.db.fetch(f"UPDATE link SET {spoil}")
+
+    answer = await house.anonymous.post("/user/password/reset", {"token": token, "password": NEW})
+
+    assert answer.error == (422, "invalid_link")
+    assert (await house.log_in()).status == 200
+
+
+async def test_a_link_is_good_for_its_own_purpose_only(house: House) -> None:
+    await house.register()
+    token = await house.token("ada@shop.test", "verify_email")
+
+    answer = await house.anonymous.post("/user/password/reset", {"token": token, "password": NEW})
+
+    assert answer.error == (422, "invalid_link")
+    assert (await house.anonymous.post("/user/email/verify", {"token": token})).json["email_verified"] is True
+    assert (await house.anonymous.post("/user/email/verify", {"token": token})).error == (422, "invalid_link")
+    assert [kind for kind, *_ in await house.events()] == ["user.registered"]
+
+
+async def test_a_link_is_asked_for_again_until_the_address_is_verified(house: House) -> None:
+    ada = await house.customer()
+
+    assert (await ada.post("/user/email/verify/again")).status == 202
+    await house.anonymous.post("/user/email/verify", {"token": await house.token("ada@shop.test", "verify_email")})
+    assert (await ada.post("/user/email/verify/again")).status == 202
+
+    assert len(await house.letters("ada@shop.test")) == 2
+
+
+async def test_an_address_changes_when_the_link_to_the_new_one_is_used(house: House) -> None:
+    ada = await house.customer()
+
+    wrong = await ada.post("/user/email/change", {"email": "ada@new.test", "current_password": "wrong"})
+    asked = await ada.post("/user/email/change", {"email": "ada@new.test", "current_password": PASSWORD})
+    before = (await ada.get("/user/me")).json["email"]
+    answer = await house.anonymous.post(
+        "/user/email/verify", {"token": await house.token("ada@new.test", "verify_email")}
+    )
+
+    assert (wrong.error, wrong.pointers) == ((422, "wrong_password"), ["/current_password"])
+    assert (asked.status, before) == (202, "ada@shop.test")
+    assert (answer.status, answer.json["email"]) == (200, "ada@new.test")
+    assert [(kind, sequence, data["email"]) for kind, _, sequence, data in await house.events()] == [
+        ("user.registered", 1, "ada@shop.test"),
+        ("user.updated", 2, "ada@new.test"),
+    ]
+    assert (await house.letters("ada@shop.test"))[0]["template"] == "email_changed"
+    assert [(await house.log_in(email)).status for email in ("ada@shop.test", "ada@new.test")] == [401, 200]
+
+
+async def test_an_address_that_somebody_else_got_meanwhile_stays_theirs(house: House) -> None:
+    ada = await house.customer()
+    await ada.post("/user/email/change", {"email": "new@shop.test", "current_password": PASSWORD})
+    token = await house.token("new@shop.test", "verify_email")
+    await house.register("New@shop.test")
+
+    answer = await house.anonymous.post("/user/email/verify", {"token": token})
+
+    assert answer.error == (409, "email_taken")
+    assert (await ada.get("/user/me")).json["email"] == "ada@shop.test"
+
+
+async def test_a_new_password_stops_a_stranger_from_moving_the_account_away(house: House) -> None:
+    ada = await house.customer()
+    await ada.post("/user/email/change", {"email": "thief@shop.test", "current_password": PASSWORD})
+    theirs = await house.token("thief@shop.test", "verify_email")
+    await house.anonymous.post("/user/password/forgot", {"email": "ada@shop.test"})
+    token = await house.token("ada@shop.test", "reset_password")
+    await house.anonymous.post("/user/password/reset", {"token": token, "password": NEW})
+
+    assert (await house.anonymous.post("/user/email/verify", {"token": theirs})).error == (422, "invalid_link")
+
+
+async def test_changing_the_password_ends_every_other_session(house: House) -> None:
+    ada = await house.customer()
+    other = (await house.log_in()).json["access_token"]
+
+    wrong = await ada.post("/user/password/change", {"current_password": "wrong", "new_password": NEW})
+    answer = await ada.post("/user/password/change", {"current_password": PASSWORD, "new_password": NEW})
+
+    assert (wrong.error, answer.status) == ((422, "wrong_password"), 204)
+    assert await revoked_sessions(house.desk.db) == {house.verifier.verify(other).session_id}
+    assert [(await house.log_in(password=password)).status for password in (PASSWORD, NEW)] == [401, 200]
+
+
+async def test_no_secret_is_stored_or_published(house: House) -> None:
+    await house.register()
+    token = await house.token("ada@shop.test", "verify_email")
+
+    for table in ("letter", "link", "event"):
+        rows = await house.desk.db.fetch(f"SELECT t::text AS row FROM {table} AS t")
+        assert rows
+        assert not [row for row in rows if token[-40:] in row["row"] or PASSWORD in row["row"]]
+
+
+class Mailbox:
+    """What the mail server of the test was handed."""
+
+    def __init__(self) -> None:
+        self.letters: list[Any] = []
+        self.answer = "250 OK"
+
+    async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
+        if self.answer.startswith("250"):
+            self.letters.append(envelope)
+        return self.answer
+
+
+@pytest.fixture
+async def post_office(house: House) -> AsyncIterator[tuple[Mailbox, House]]:
+    """The house with a mail server."""
+    mailbox = Mailbox()
+    controller = UnthreadedController(mailbox, hostname="127.0.0.1", port=0)
+    controller.begin()
+    assert controller.server is not None
+    await controller.server_coro if False else None
+    port = controller.server.sockets[0].getsockname()[1]
+    smtp = smtp_of(f"smtp://127.0.0.1:{port}", "shop@shop.test")
+    yield mailbox, replace(house, desk=replace(house.desk, smtp=smtp))
+    controller.end()
+
+
+def test_mail_servers_are_named_by_a_url() -> None:
+    assert smtp_of("smtps://u%40x:p%2Fw@mail.test", "shop@shop.test") == Smtp(
+        host="mail.test", port=465, is_tls=True, username="u@x", password="p/w", sender="shop@shop.test"
+    )
+    with pytest.raises(ValueError, match="TRADEPOST_SMTP_URL"):
+        smtp_of("mail.test", "shop@shop.test")

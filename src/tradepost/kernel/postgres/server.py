@@ -82,6 +82,11 @@ class Running:
     _lock: InstanceLock
     _child: subprocess.Popen[bytes] | None  # None after a takeover
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the postmaster still runs."""
+        return is_alive(self.pid, self._cluster.name)
+
     def stop(self) -> None:
         """Ends open sessions, writes everything out and returns when the server is gone; twice is fine."""
         _terminate(self._cluster, self.pid)

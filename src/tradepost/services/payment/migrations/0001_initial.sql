@@ -36,10 +36,11 @@ CREATE TABLE payment (
 CREATE INDEX payment_to_send ON payment (due_at) WHERE task IN ('charge', 'void');
 CREATE INDEX payment_to_find ON payment (due_at) WHERE task = 'find';
 
+-- `key` begins with `order:{id}:` and is compared by bytes, so its index finds an order's refunds.
 CREATE TABLE refund (
     id uuid PRIMARY KEY,
     payment_id uuid NOT NULL REFERENCES payment,
-    key text NOT NULL UNIQUE,
+    key text COLLATE "C" NOT NULL UNIQUE,
     amount bigint NOT NULL CHECK (amount > 0),
     currency text NOT NULL,
     reason text NOT NULL,
@@ -87,7 +88,7 @@ CREATE TABLE webhook (
 
 CREATE INDEX webhook_at ON webhook (at);
 
--- The ledger. `cause` begins with `order:{id}:` and is compared by bytes, so its index finds an order's transactions.
+-- The ledger. `cause` is the key of what was done, and found by in the same way.
 CREATE TABLE ledger_transaction (
     id uuid PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('capture', 'refund', 'refund_reversal')),

@@ -21,7 +21,7 @@ Path = tuple[str, ...]
 _LOCK: Final = "LOCK TABLE category IN SHARE ROW EXCLUSIVE MODE"
 
 _READ: Final = """
-SELECT id::text AS id, name, parent_id::text AS parent_id, version FROM category WHERE id = $1 FOR UPDATE
+SELECT id::text AS id, name, parent_id::text AS parent_id, version FROM category WHERE id = $1 FOR NO KEY UPDATE
 """
 _INSERT: Final = "INSERT INTO category (id, parent_id, name) VALUES ($1, $2, $3)"
 _UPDATE: Final = "UPDATE category SET name = $2, parent_id = $3, version = version + 1 WHERE id = $1"

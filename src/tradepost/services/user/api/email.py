@@ -8,6 +8,7 @@ from tradepost.kernel.clock import now
 from tradepost.kernel.database import Tx
 from tradepost.kernel.http.body import Body, ListOf
 from tradepost.kernel.http.endpoint import Idempotency, Rate, Request, admin, customer, get, post, public
+from tradepost.services.user.api.password import OnItsWay
 from tradepost.services.user.api.proof import prove_caller
 from tradepost.services.user.commands import account as commands
 from tradepost.services.user.commands.letters import send_link
@@ -41,17 +42,19 @@ async def verify(request: Request[Verify, None], desk: Desk, tx: Tx) -> User:
     return user_of(await commands.verify_email(tx, link_id, now(), request.cause))
 
 
-async def send_again(request: Request[None, None], desk: Desk, tx: Tx) -> None:
+async def send_again(request: Request[None, None], desk: Desk, tx: Tx) -> OnItsWay:
     """Another letter with a link, while the address is not verified."""
     await commands.ask_to_verify(tx, request.caller.user_id, now(), limited=desk.settings.rate_limits)
+    return OnItsWay("While the address is not verified, a letter with a link is on its way to it.")
 
 
-async def change(request: Request[ChangeEmail, None], desk: Desk) -> None:
+async def change(request: Request[ChangeEmail, None], desk: Desk) -> OnItsWay:
     """Send a link to the new address; it takes the place of the old one when the link is used."""
     email = parse_email(request.body.email)
     account = await prove_caller(desk, request.caller, request.body.current_password)
     async with desk.db.transaction() as tx:
         await send_link(tx, "verify_email", account.id, email, now(), limited=desk.settings.rate_limits)
+    return OnItsWay("A letter with a link is on its way to the new address.")
 
 
 async def read_letters(request: Request[None, LettersQuery], desk: Desk) -> ListOf[LetterView]:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Annotated, Final
 
+import msgspec
 from msgspec import Meta
 
 from tradepost.kernel.clock import now
@@ -41,12 +42,19 @@ class Change(Body, frozen=True, kw_only=True):
     new_password: NewPassword
 
 
-async def forgot(request: Request[Forgot, None], desk: Desk) -> None:
+class OnItsWay(msgspec.Struct, frozen=True):
+    """A letter will bring what is needed."""
+
+    detail: str
+
+
+async def forgot(request: Request[Forgot, None], desk: Desk) -> OnItsWay:
     """Send a link to choose a new password, if there is such an account; the answer is the same either way."""
     limited = desk.settings.rate_limits
     await asyncio.gather(
         send_reset(desk.db, login_name(request.body.email), now(), limited=limited), asyncio.sleep(FORGOT_S)
     )
+    return OnItsWay("If there is an account with this address, a letter with a link is on its way.")
 
 
 async def reset(request: Request[Reset, None], desk: Desk) -> None:

@@ -1,0 +1,103 @@
+"""Timed work: ask the provider for what is due, look for what it never told, and let the simulator tell its news.
+
+A round claims, asks with no transaction open, and records the answers. Whoever dies in between loses nothing: the
+claim ends by itself, and asking again under the same key is the same."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import structlog
+
+from tradepost.kernel.log.dispatch import is_retryable
+from tradepost.kernel.service import Job
+from tradepost.services.payment import commands
+from tradepost.services.payment.desk import Desk
+from tradepost.services.payment.domain.keys import charge_key
+from tradepost.services.payment.domain.model import Payment, Task
+from tradepost.services.payment.domain.report import Report, Unknown
+from tradepost.services.payment.domain.request import ChargeRequest, RefundRequest
+from tradepost.services.payment.repository import claims
+from tradepost.services.payment.simulator import books
+
+ANSWER_TIMEOUT_S: Final = 20.0  # well within a lease
+
+R = TypeVar("R", ChargeRequest, RefundRequest, str)
+
+logger = structlog.get_logger()
+
+
+async def send(desk: Desk) -> bool:
+    """Charges, voids and refunds that are due."""
+    async with desk.db.transaction() as tx:
+        payments, refunds = await claims.to_send(tx)
+    if not payments and not refunds:
+        return False
+    provider = desk.provider
+    charges = [_charge_of(payment) for task, payment in payments if task is Task.CHARGE]
+    voids = [charge_key(payment.order_id) for task, payment in payments if task is Task.VOID]
+    await _record(
+        desk,
+        _ask(provider.charge, charges, [charge.key for charge in charges]),
+        _ask(provider.void, voids, voids),
+        _ask(provider.refund, refunds, [refund.key for refund in refunds]),
+    )
+    return claims.BATCH in (len(payments), len(refunds))
+
+
+async def sweep(desk: Desk) -> bool:
+    """Payments and refunds that the provider accepted and then told nothing of, and charges that nobody knows the fate
+    of; besides, forget old webhooks."""
+    async with desk.db.transaction() as tx:
+        payments, refunds = await claims.to_find(tx)
+        many_old = await claims.purge_webhooks(tx)
+    charge_keys = [charge_key(payment.order_id) for _, payment in payments]
+    refund_keys = [refund.key for refund in refunds]
+    if charge_keys or refund_keys:
+        await _record(
+            desk,
+            _ask(desk.provider.find_charges, charge_keys, charge_keys),
+            _ask(desk.provider.find_refunds, refund_keys, refund_keys),
+        )
+    return many_old or claims.BATCH in (len(payments), len(refunds))
+
+
+async def deliver(desk: Desk) -> bool:
+    """The simulator's webhooks."""
+    return await desk.simulator.deliver()
+
+
+async def _record(desk: Desk, *asked: Awaitable[Sequence[Report | Unknown]]) -> None:
+    answers = [answer for answers in await asyncio.gather(*asked) for answer in answers]
+    if unknown := [answer for answer in answers if isinstance(answer, Unknown)]:
+        logger.warning("payment_unanswered", count=len(unknown), key=unknown[0].key, why=unknown[0].why)
+    async with desk.db.transaction() as tx:
+        await commands.record(tx, answers)
+
+
+async def _ask(
+    call: Callable[[Sequence[R]], Awaitable[Sequence[Report | Unknown]]], requests: Sequence[R], keys: Sequence[str]
+) -> Sequence[Report | Unknown]:
+    """One word per request; `Unknown` for all of them when the provider can't be reached, or not in time."""
+    if not requests:
+        return ()
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            return await call(requests)
+    except Exception as error:
+        if not is_retryable(error):
+            raise
+        return [Unknown(key=key, why=str(error) or type(error).__name__) for key in keys]
+
+
+def _charge_of(payment: Payment) -> ChargeRequest:
+    return ChargeRequest(
+        key=charge_key(payment.order_id), amount=payment.amount, currency=payment.currency, method=payment.method
+    )
+
+
+jobs: Final = (
+    Job(commands.SENDER, send, every_s=1.0),
+    Job("payment.sweep", sweep, every_s=10.0),
+    Job(books.JOB, deliver, every_s=0.5),
+)

@@ -1,0 +1,1 @@
+"""Each read: SQL to a response."""

@@ -1,0 +1,60 @@
+"""Reads of products, with stock and category in the same statement."""
+
+from typing import Final
+
+import msgspec
+
+from tradepost.kernel.database import Database, Tx
+from tradepost.kernel.http.body import ListOf, page
+from tradepost.services.product.domain.product import NoSuchProduct
+from tradepost.services.product.queries.search import Wanted, search
+from tradepost.services.product.queries.views import ProductView, StoredProduct
+
+# One JSON text a product, for msgspec to read.
+SHOWN: Final = """
+SELECT (SELECT to_json(one) FROM (SELECT
+    product.id, product.handle, product.name, product.currency, product.description, product.vendor, product.type,
+    product.tags, product.status, product.category_id, product.options, product.images, product.seo_title,
+    product.seo_description, product.gift_card, product.metadata, product.version, product.created_at,
+    product.updated_at,
+    (SELECT json_build_object('id', category.id, 'name', category.name, 'parent_id', category.parent_id)
+     FROM category WHERE category.id = product.category_id) AS category,
+    (SELECT json_agg(each) FROM (
+        SELECT variant.id, variant.sku, variant.options, variant.price, variant.compare_at_price, variant.cost,
+               variant.barcode, variant.grams, variant.weight_unit, variant.requires_shipping, variant.taxable,
+               variant.continue_selling, variant.image_url, COALESCE(availability.available, 0) AS stock,
+               offer.variant_id IS NOT NULL AS orderable
+        FROM variant
+        LEFT JOIN availability ON availability.sku = variant.sku
+        LEFT JOIN offer ON offer.variant_id = variant.id
+        WHERE variant.product_id = product.id ORDER BY variant.position
+    ) AS each) AS variants
+) AS one)::text AS product
+"""
+_READ: Final = f"{SHOWN} FROM product WHERE id = $1 AND (status = 'active' OR $2)"
+_PAGE: Final = f"{SHOWN} FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, place)" + (
+    " JOIN product ON product.id = asked.id ORDER BY place"
+)
+
+_stored: Final = msgspec.json.Decoder(StoredProduct)
+
+
+async def read_stored(db: Database | Tx, product_id: str, *, staff: bool) -> StoredProduct:
+    """The product with everything around it. Errors: NoSuchProduct, also for what only `staff` may see."""
+    row = await db.fetchrow(_READ, product_id, staff)
+    if row is None:
+        raise NoSuchProduct("There is no product of this id.")
+    return _stored.decode(row["product"])
+
+
+async def read_product(db: Database | Tx, product_id: str, *, staff: bool) -> ProductView:
+    """As staff or as everyone sees it. Errors: NoSuchProduct."""
+    return ProductView.of(await read_stored(db, product_id, staff=staff), staff=staff)
+
+
+async def list_products(db: Database, wanted: Wanted, *, staff: bool) -> ListOf[ProductView]:
+    """A page: one statement finds its ids (a second one, when nothing is spelt as it was asked for), one reads them."""
+    ids = page(await search(db, wanted), wanted.limit, backwards=wanted.before is not None)
+    rows = await db.fetch(_PAGE, ids.data) if ids.data else []
+    products = [ProductView.of(_stored.decode(row["product"]), staff=staff) for row in rows]
+    return ListOf(products, ids.has_more)
