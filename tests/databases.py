@@ -55,7 +55,9 @@ async def drop(server: str, url: str) -> None:
 
 
 def _digest() -> str:
-    digest = sha256(files("tradepost.kernel").joinpath("log/schema.sql").read_bytes())
+    digest = sha256(
+        b"".join(files("tradepost.kernel").joinpath(f"log/{name}.sql").read_bytes() for name in ("schema", "functions"))
+    )
     for _, package in (("", "tradepost.kernel"), *_schemas()):
         for file in sorted(files(package).joinpath("migrations").iterdir(), key=lambda file: file.name):
             digest.update(file.read_bytes())

@@ -47,12 +47,15 @@ class Batcher(Generic[I, R]):
         self._items = 0
         self._bytes = 0
         self._busy: set[Hashable] = set()
+        self._closing = False
         self._arrived = asyncio.Event()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(workers)]
 
     async def submit(self, item: I, *, caller: Hashable, key: Hashable, size: int = 0) -> R:
         """The result for `item`; `size` in bytes. Errors: the item's refusal, Unavailable when too much waits.
         A caller that goes away does not stop what it asked for."""
+        if self._closing:
+            raise Unavailable("The service is being stopped.", code="stopping", retry_after_s=RETRY_AFTER_S)
         if self._items >= ITEMS_WAITING or self._bytes + size > BYTES_WAITING:
             raise Unavailable("Too many requests wait already.", code="overloaded", retry_after_s=RETRY_AFTER_S)
         waiting = _Waiting[I, R](item, caller, key, size)
@@ -63,7 +66,8 @@ class Batcher(Generic[I, R]):
         return await asyncio.shield(waiting.verdict)
 
     async def close(self) -> None:
-        """Finish what waits, then stop."""
+        """Finish what waits, then stop; what comes later is refused."""
+        self._closing = True
         while self._items or self._busy:
             await asyncio.sleep(0.01)
         for task in self._tasks:
@@ -129,6 +133,8 @@ class Batcher(Generic[I, R]):
             try:
                 async with self._db.transaction() as tx:
                     verdicts = await self._run(tx, items)
+                    if len(verdicts) != len(items):
+                        raise ValueError(f"{len(verdicts)} verdicts for {len(items)} items")
                 return verdicts  # noqa: RET504 - only after the commit
             except Exception as error:
                 if not is_retryable(error) or attempt == LOST_TRIES:

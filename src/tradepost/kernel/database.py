@@ -1,7 +1,7 @@
 """Database and Tx: one transaction, and the events that come true with it."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
@@ -15,6 +15,10 @@ ACQUIRE_TIMEOUT_S: Final = 10.0
 COMMAND_TIMEOUT_S: Final = 60.0
 POOL_SIZE: Final = 6
 IDLE_CONNECTION_S: Final = 60.0
+SESSION: Final = {
+    "default_transaction_isolation": "read committed",  # what the locks rely on, whatever the server's default is
+    "idle_in_transaction_session_timeout": "60s",  # frees the locks of a process that was paused
+}
 
 LOST: Final = (
     asyncpg.PostgresConnectionError,
@@ -41,11 +45,12 @@ class _Connection(asyncpg.Connection):
 class Tx:
     """An open transaction. Events are collected and inserted last, after every row that they are about was locked."""
 
-    __slots__ = ("_connection", "_pending", "_woken", "statements")
+    __slots__ = ("_appended", "_connection", "_pending", "_woken", "statements")
 
     def __init__(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
         self._connection = connection
         self._pending: list[Pending] = []
+        self._appended = 0
         self._woken: set[str] = set()
         self.statements = 0
 
@@ -82,20 +87,28 @@ class Tx:
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can fail alone, together with the events that it appended."""
-        appended = len(self._pending)
+        pending, appended = list(self._pending), self._appended
         try:
             async with self._connection.transaction():
                 yield
         except BaseException:
-            del self._pending[appended:]
+            self._pending, self._appended = pending, appended
             raise
 
+    async def settle(self) -> None:
+        """Do now what else waits for the commit, so that what is wrong with it shows here: insert the collected
+        events, check deferred constraints."""
+        await self.flush()
+        await self.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+
     async def flush(self) -> int:
-        """Insert the collected events; how many. Called by `Database` only."""
+        """Insert the collected events; how many this transaction has appended. Called by `Database` and `settle`."""
         if self._pending:
             self.statements += 1
             await append_all(self._connection, self._pending)
-        return len(self._pending)
+            self._appended += len(self._pending)
+            self._pending = []
+        return self._appended
 
     @property
     def woken(self) -> Collection[str]:
@@ -124,7 +137,8 @@ class Database:
                 appended = await tx.flush()
             except BaseException:
                 if not connection.is_closed():
-                    await transaction.rollback()
+                    with suppress(*LOST):  # a lost connection must not hide why, least of all a cancellation
+                        await transaction.rollback()
                 raise
             finally:
                 self.statements += tx.statements
@@ -173,7 +187,7 @@ async def connect(url: str, schema: str, *, size: int = POOL_SIZE) -> AsyncItera
         max_inactive_connection_lifetime=IDLE_CONNECTION_S,
         command_timeout=COMMAND_TIMEOUT_S,
         connection_class=_Connection,
-        server_settings={"search_path": f'"{schema}", extension', "application_name": f"tradepost {schema}"},
+        server_settings={**SESSION, "search_path": f'"{schema}", extension', "application_name": f"tradepost {schema}"},
     )
     database = Database(pool, schema)
     try:

@@ -59,6 +59,8 @@ async def migrate(url: str, schemas: Sequence[tuple[str, str]], secret: str) -> 
         if await connection.fetchval("SELECT to_regclass('log.tick') IS NULL"):
             async with connection.transaction():
                 await connection.execute(files(KERNEL).joinpath("log/schema.sql").read_text())
+        async with connection.transaction():
+            await connection.execute(files(KERNEL).joinpath("log/functions.sql").read_text())
         await _role(connection, READER, secret)
         for schema, package in schemas:
             await _schema(connection, schema, package, secret)
@@ -81,7 +83,10 @@ async def _schema(connection: Any, schema: str, package: str, secret: str) -> No
             raise MigrationError(f"{schema}: {migration.name} was changed after it was applied; add a new file instead")
     await connection.execute("SELECT log.add_source($1)", schema)
     await connection.execute("SELECT log.extend($1, $2, $3)", schema, PARTITION_EVENTS, PARTITIONS_AHEAD)
-    await connection.execute(_GRANTS.format(schema=schema, role=role))
+    async with connection.transaction():  # a partition is writable for a moment, so nobody may see that moment
+        await connection.execute(_GRANTS.format(schema=schema, role=role))
+        for row in await connection.fetch("SELECT name FROM log.partitions($1)", schema):
+            await connection.execute(f'REVOKE ALL ON "{schema}"."{row["name"]}" FROM "{role}"')
 
 
 async def _apply(connection: Any, schema: str, migration: Migration) -> None:
@@ -138,5 +143,6 @@ _READER_GRANTS: Final = f"""
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA log FROM PUBLIC;
 GRANT USAGE ON SCHEMA log TO {READER};
 GRANT SELECT ON log.tick, log.epoch, log.reader TO {READER};
-GRANT EXECUTE ON FUNCTION log.tick(), log.report(text, text, smallint, bigint), log.same_system() TO {READER};
+GRANT EXECUTE ON FUNCTION log.tick(), log.report(text, text, smallint, bigint),
+    log.forget(text, text, smallint), log.same_system() TO {READER};
 """

@@ -1,18 +1,20 @@
 """One-time links, and the letters that bring them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
 import structlog
-from aiosmtpd.controller import UnthreadedController
+from aiosmtpd.smtp import SMTP
 
 from tests.services.user.house import PASSWORD, House
-from tradepost.kernel.clock import now
+from tradepost.services.user.desk import Desk
 from tradepost.services.user.jobs import send_letters
 from tradepost.services.user.providers import Smtp, smtp_of
+from tradepost.services.user.queries.letter import LettersQuery, list_letters
 from tradepost.services.user.queries.session import revoked_sessions
 
 NEW = "another fine password"
@@ -163,6 +165,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.letters: list[Any] = []
         self.answer = "250 OK"
+        self.port = 0
 
     async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
         if self.answer.startswith("250"):
@@ -171,17 +174,96 @@ class Mailbox:
 
 
 @pytest.fixture
-async def post_office(house: House) -> AsyncIterator[tuple[Mailbox, House]]:
-    """The house with a mail server."""
+async def mailbox() -> AsyncIterator[Mailbox]:
+    """A mail server on a free port."""
     mailbox = Mailbox()
-    controller = UnthreadedController(mailbox, hostname="127.0.0.1", port=0)
-    controller.begin()
-    assert controller.server is not None
-    await controller.server_coro if False else None
-    port = controller.server.sockets[0].getsockname()[1]
-    smtp = smtp_of(f"smtp://127.0.0.1:{port}", "shop@shop.test")
-    yield mailbox, replace(house, desk=replace(house.desk, smtp=smtp))
-    controller.end()
+    server = await asyncio.get_running_loop().create_server(lambda: SMTP(mailbox), "127.0.0.1", 0)
+    mailbox.port = server.sockets[0].getsockname()[1]
+    yield mailbox
+    server.close()
+    await server.wait_closed()
+
+
+def with_mail(house: House, port: int) -> Desk:
+    return replace(house.desk, smtp=smtp_of(f"smtp://127.0.0.1:{port}", "shop@shop.test"))
+
+
+async def test_letters_go_to_the_mail_server_once(house: House, mailbox: Mailbox) -> None:
+    await house.register()
+    token = await house.token("ada@shop.test", "verify_email")
+    desk = with_mail(house, mailbox.port)
+
+    with structlog.testing.capture_logs() as logs:
+        assert await send_letters(desk) is False
+        assert await send_letters(desk) is False
+
+    (letter,) = mailbox.letters
+    message = message_from_bytes(letter.content, policy=policy.default)
+    assert letter.rcpt_tos == ["ada@shop.test"]
+    assert message["Subject"] == "Confirm your e-mail address"
+    assert f"https://shop.test/account/verify-email#token={token}" in message.get_content()
+    (told,) = await house.letters("ada@shop.test")
+    assert (told["status"], told["attempts"], message["Message-ID"]) == ("sent", 1, f"<{told['id']}@shop.test>")
+    assert token not in str(logs)
+
+
+async def test_with_a_mail_server_nobody_reads_the_links_here(house: House, mailbox: Mailbox) -> None:
+    await house.register()
+
+    listed = await list_letters(with_mail(house, mailbox.port), LettersQuery())
+
+    assert [(letter.to, letter.text) for letter in listed.data] == [("ada@shop.test", None)]
+
+
+@pytest.mark.parametrize(("refusal", "status"), [("451 later", "waiting"), ("550 never", "failed")])
+async def test_a_letter_that_is_refused_waits_or_fails(
+    house: House, mailbox: Mailbox, refusal: str, status: str
+) -> None:
+    await house.register()
+    mailbox.answer = refusal
+
+    await send_letters(with_mail(house, mailbox.port))
+
+    (told,) = await house.letters("ada@shop.test")
+    assert (told["status"], told["attempts"], refusal[:3] in told["error"]) == (status, 1, True)
+
+
+async def test_a_mail_server_that_is_down_is_asked_again_later(house: House) -> None:
+    await house.register()
+    desk = with_mail(house, 1)  # nobody listens there
+
+    await send_letters(desk)
+    await send_letters(desk)
+
+    (told,) = await house.letters("ada@shop.test")
+    assert (told["status"], told["attempts"]) == ("waiting", 1)
+    assert await house.desk.db.fetchval("SELECT due_at > now() + interval '8 seconds' FROM letter")
+
+
+async def test_two_senders_share_the_letters(house: House, mailbox: Mailbox) -> None:
+    for n in range(12):
+        await house.register(f"ada{n}@shop.test")
+    desk = with_mail(house, mailbox.port)
+
+    more = await asyncio.gather(send_letters(desk), send_letters(desk))
+
+    assert sorted(more) == [False, True]
+    assert len(mailbox.letters) == len({letter.rcpt_tos[0] for letter in mailbox.letters}) == 12
+
+
+async def test_a_letter_with_an_expired_link_is_not_sent(house: House, mailbox: Mailbox) -> None:
+    await house.register()
+    await house.desk.db.fetch("UPDATE letter SET expires_at = now()")
+
+    await send_letters(with_mail(house, mailbox.port))
+
+    assert [letter["status"] for letter in await house.letters("ada@shop.test")] == ["expired"]
+    assert mailbox.letters == []
+
+
+async def test_letters_are_for_administrators(house: House) -> None:
+    staff = house.as_("staff", "user:read", "user:write")
+    assert (await staff.get("/user/letters")).error == (403, "forbidden")
 
 
 def test_mail_servers_are_named_by_a_url() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -41,17 +42,17 @@ class Consumer:
         self._ticks = ticks
         self._subscriptions = group.of(place.source)
         self._owner = owner
+        self._by_force = True  # at first; later only from an owner that is gone
         self._saved_at = 0.0
+        self._reported_at = 0.0
         self._failures = 0
 
     async def run(self) -> None:
         """Until cancelled. A failure that is not an event's fault is waited out."""
-        by_force = True
         while self.stopped is None:
             try:
-                await self._own(by_force)
+                await self._own()
             except Fenced:
-                by_force = False
                 await asyncio.sleep(STANDBY_S)
             except (GroupStopped, Rebased) as stop:
                 self.stopped = str(stop)
@@ -59,11 +60,13 @@ class Consumer:
             except Exception as error:
                 await self._back_off(error)
 
-    async def _own(self, by_force: bool) -> None:
+    async def _own(self) -> None:
         async with self._db.transaction() as tx:
-            claimed = await cursor.claim(tx, self.place, self._owner, by_force=by_force)
+            claimed = await cursor.claim(tx, self.place, self._owner, by_force=self._by_force)
+        self._by_force = False
         if claimed is None:
             raise Fenced("the owner is alive")
+        self.place = replace(self.place, slots=claimed.slots)
         position, fence = claimed.position, claimed.fence
         await self._report(position)
         while True:
@@ -84,6 +87,8 @@ class Consumer:
         to = position.at(cur.id, cur.uuid) if piece.complete else position.within(cur.id, last)
         await self._effects(piece.events, to, fence)
         self._failures = 0
+        if monotonic() - self._reported_at > SAVE_S:
+            await self._report(to)
         return to
 
     async def _span(self, position: Position) -> tuple[Tick, Tick]:
@@ -94,12 +99,11 @@ class Consumer:
                 f"{self.place.group} stands at a tick that the log of {self.place.source} does not have: "
                 "it was restored from a backup; run `tradepost log rebase`"
             )
-        newest = self._ticks.newest.id
-        cur = await self._ticks.get(position.toward or min(newest, prev.id + TICKS_AT_ONCE))
+        if position.toward is None:
+            return prev, await self._ticks.beyond(prev, TICKS_AT_ONCE)
+        cur = await self._ticks.get(position.toward)
         if cur is None:
             raise Rebased(f"the log of {self.place.source} lacks a tick; run `tradepost log rebase`")
-        while cur.epoch != prev.epoch and cur.id > prev.id + 1:
-            cur = await self._ticks.get(cur.id - 1) or prev
         return prev, cur
 
     async def _read(self, prev: Tick, cur: Tick, after: int) -> Piece:
@@ -168,9 +172,7 @@ class Consumer:
 
     async def _report(self, position: Position) -> None:
         """Tell the publisher how far we are, for its retention."""
-        await self._ticks.pool.execute(
-            "SELECT log.report($1, $2, $3, $4)", self.place.source, self.place.group, self.place.slots[0], position.tick
-        )
+        await self._ticks.report(self.place.source, self.place.group, self.place.slots[0], position.tick)
 
     async def _back_off(self, error: Exception) -> None:
         pause = BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
@@ -186,6 +188,8 @@ async def register(db: "Database", ticks: Ticks, group: Group) -> list[Place]:
     found: list[Place] = []
     for source in group.sources():
         async with db.transaction() as tx:
-            await cursor.create(tx, Place(source, group.name), first.id, first.uuid)
+            new = await cursor.create(tx, Place(source, group.name), first.id, first.uuid)
+        if new:
+            await ticks.report(source, group.name, 0, first.id)
         found += await cursor.places(db, source, group.name)
     return found

@@ -41,6 +41,7 @@ class Claimed:
     position: Position
     fence: int
     parked: int
+    slots: tuple[int, int]
 
 
 class Fenced(RuntimeError):
@@ -57,7 +58,7 @@ _CLAIM: Final = """
 UPDATE cursor SET fence = fence + 1, owner = $4, seen_at = clock_timestamp()
 WHERE source = $1 AND "group" = $2 AND first_slot = $3
   AND ($5 OR owner = $4 OR seen_at < clock_timestamp() - make_interval(secs => $6))
-RETURNING tick, tick_uuid::text AS tick_uuid, toward, last_id, fence, parked
+RETURNING tick, tick_uuid::text AS tick_uuid, toward, last_id, fence, parked, first_slot, last_slot
 """
 _MOVE: Final = """
 UPDATE cursor SET tick = $5, tick_uuid = $6, toward = $7, last_id = $8, seen_at = clock_timestamp()
@@ -70,9 +71,9 @@ UPDATE cursor SET parked = parked + $4 WHERE source = $1 AND "group" = $2 AND fi
 _STRAY: Final = 'SELECT DISTINCT key FROM parked WHERE source = $1 AND "group" = $2 AND key = ANY ($3::text[])'
 
 
-async def create(tx: "Tx", place: Place, tick: int, uuid: str) -> None:
-    """Register the group at `tick`, unless it already stands somewhere."""
-    await tx.execute(_CREATE, place.source, place.group, tick, uuid)
+async def create(tx: "Tx", place: Place, tick: int, uuid: str) -> bool:
+    """Register the group at `tick`, unless it already stands somewhere; whether it is new."""
+    return await tx.execute(_CREATE, place.source, place.group, tick, uuid) == "INSERT 0 1"
 
 
 async def places(db: Any, source: str, group: str) -> list[Place]:
@@ -82,12 +83,13 @@ async def places(db: Any, source: str, group: str) -> list[Place]:
 
 
 async def claim(tx: "Tx", place: Place, owner: str, *, by_force: bool) -> Claimed | None:
-    """Take the place over; None while another owner is alive. A new process claims by force: the old one is fenced."""
+    """Take the place over; None while another owner is alive, or when the place was merged into another. A new process
+    claims by force: the old one is fenced. `slots` of the answer are those that the place has now."""
     row = await tx.fetchrow(_CLAIM, place.source, place.group, place.slots[0], owner, by_force, STALE_S)
     if row is None:
         return None
     position = Position(row["tick"], row["tick_uuid"], row["toward"], row["last_id"])
-    return Claimed(position, row["fence"], row["parked"])
+    return Claimed(position, row["fence"], row["parked"], (row["first_slot"], row["last_slot"]))
 
 
 async def move(tx: "Tx", place: Place, fence: int, to: Position) -> int:

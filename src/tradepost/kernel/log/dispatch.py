@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 TRIES: Final = 3
 TRY_AGAIN_S: Final = 0.05
 STOP_AFTER_KEYS: Final = 20  # parked in a minute
-RETRYABLE_CLASSES: Final = frozenset({"08", "40", "53", "57"})
+RETRYABLE_CLASSES: Final = frozenset({"08", "40", "53", "57", "58"})
+RETRYABLE_STATES: Final = frozenset({"25006", "25P03", "25P04", "55P03"})  # a standby; time-outs
+ADVICE: Final = "that is a bad deployment rather than bad events: fix it and start again"
 
 logger = structlog.get_logger()
 
@@ -29,7 +31,10 @@ class GroupStopped(RuntimeError):
 def is_retryable(error: BaseException) -> bool:
     """Whether `error` is never the event's fault: connection, serialisation, resources, shut-down, time-out."""
     if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "")[:2] in RETRYABLE_CLASSES
+        state = error.sqlstate or ""
+        return state[:2] in RETRYABLE_CLASSES or state in RETRYABLE_STATES
+    if isinstance(error, asyncpg.DataError):  # a value that can't be sent, though asyncpg calls it an InterfaceError
+        return False
     return isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError))
 
 
@@ -43,38 +48,44 @@ async def apply_halving(
     tx: "Tx", events: Sequence[Raw], subscriptions: Mapping[str, Subscription]
 ) -> list[tuple[Raw, Exception]]:
     """Apply what can be applied; the events that could not, with their errors, and behind each its key's later ones.
-    Errors: those that are never an event's fault."""
-    try:
-        async with tx.savepoint():
-            await apply(tx, events, subscriptions)
-        return []
-    except Exception as error:
-        if is_retryable(error):
-            raise
-        if len(events) == 1:
-            return await _try_again(tx, events[0], subscriptions, error)
-    half = len(events) // 2
-    failed = await apply_halving(tx, events[:half], subscriptions)
-    keys = {event.key: error for event, error in failed}
-    behind = [(event, keys[event.key]) for event in events[half:] if event.key in keys]
-    rest = [event for event in events[half:] if event.key not in keys]
-    return failed + behind + (await apply_halving(tx, rest, subscriptions) if rest else [])
+    Errors: those that are never an event's fault, GroupStopped when too many keys fail."""
+    failed: list[tuple[Raw, Exception]] = []
+    keys: dict[str, Exception] = {}
+    parts = [list(events)]
+    while parts:
+        whole = parts.pop()
+        failed += [(event, keys[event.key]) for event in whole if event.key in keys]
+        part = [event for event in whole if event.key not in keys]
+        error = await _attempt(tx, part, subscriptions, TRIES if len(part) == 1 else 1) if part else None
+        if error is None:
+            continue
+        if len(part) > 1:
+            parts += [part[len(part) // 2 :], part[: len(part) // 2]]
+            continue
+        keys[part[0].key] = error
+        failed.append((part[0], error))
+        if len(keys) > STOP_AFTER_KEYS:
+            raise GroupStopped(f"over {STOP_AFTER_KEYS} keys of one piece fail, the last with {error!r}; {ADVICE}")
+    return failed
 
 
-async def _try_again(
-    tx: "Tx", event: Raw, subscriptions: Mapping[str, Subscription], error: Exception
-) -> list[tuple[Raw, Exception]]:
-    for attempt in range(1, TRIES):
+async def _attempt(
+    tx: "Tx", events: Sequence[Raw], subscriptions: Mapping[str, Subscription], tries: int
+) -> Exception | None:
+    """Why the events can't be applied, also when that shows only at the commit; None when they are."""
+    last: Exception | None = None
+    for attempt in range(tries):
         await asyncio.sleep(TRY_AGAIN_S * attempt)
         try:
             async with tx.savepoint():
-                await apply(tx, [event], subscriptions)
-            return []
-        except Exception as again:
-            if is_retryable(again):
+                await apply(tx, events, subscriptions)
+                await tx.settle()
+            return None
+        except Exception as error:
+            if is_retryable(error):
                 raise
-            error = again
-    return [(event, error)]
+            last = error
+    return last
 
 
 _PARK: Final = """
@@ -84,7 +95,9 @@ FROM unnest($3::bigint[], $4::text[], $5::smallint[], $6::text[], $7::text[])
      AS new (position, key, slot, event, error)
 """
 _PARKED_LATELY: Final = """
-SELECT count(DISTINCT key) FROM parked WHERE source = $1 AND "group" = $2 AND at > now() - interval '1 minute'
+SELECT count(*) FROM (
+    SELECT FROM parked WHERE source = $1 AND "group" = $2 GROUP BY key HAVING min(at) > now() - interval '1 minute'
+) AS lately
 """
 
 
@@ -102,9 +115,7 @@ async def park(tx: "Tx", source: str, group: str, failed: Sequence[tuple[Raw, Ex
         TRIES,
     )
     if await tx.fetchval(_PARKED_LATELY, source, group) > STOP_AFTER_KEYS:
-        raise GroupStopped(
-            f"{group} parked over {STOP_AFTER_KEYS} keys of {source} in a minute; see the log and fix it"
-        )
+        raise GroupStopped(f"{group} parked over {STOP_AFTER_KEYS} keys of {source} in a minute; {ADVICE}")
     for event, error in failed:
         logger.error(
             "parked", source=source, group=group, key=event.key, type=event.type, event_id=event.id, why=str(error)

@@ -18,6 +18,12 @@ CHANNEL: Final = "tradepost_tick"
 _SINCE: Final = f"SELECT {TICK_COLUMNS} FROM log.tick WHERE id > $1 ORDER BY id LIMIT 1000"
 _NEWEST: Final = f"SELECT {TICK_COLUMNS} FROM log.tick ORDER BY id DESC LIMIT 1"
 _ONE: Final = f"SELECT {TICK_COLUMNS} FROM log.tick WHERE id = $1"
+_UUID: Final = "SELECT uuid::text FROM log.tick WHERE id = $1"
+_BEYOND: Final = f"""
+SELECT {TICK_COLUMNS} FROM log.tick
+WHERE id = COALESCE((SELECT max(id) FROM log.tick WHERE id > $1 AND id <= $1 + $3::bigint AND epoch = $2),
+                    (SELECT min(id) FROM log.tick WHERE id > $1))
+"""
 _FIRST: Final = f"SELECT {TICK_COLUMNS} FROM log.tick ORDER BY id LIMIT 1"
 logger = structlog.get_logger()
 
@@ -36,20 +42,20 @@ class Ticks:
         self._poked = asyncio.Event()
         self._turned = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
+        self._rebased: Rebased | None = None
 
     @property
     def newest(self) -> Tick:
-        """The newest tick known."""
+        """The newest tick known. Errors: Rebased when the log was exchanged under us."""
+        if self._rebased is not None:
+            raise self._rebased
         if self._newest is None:
             raise RuntimeError("the ticks were not started")
         return self._newest
 
     async def start(self) -> None:
         """Errors: Rebased when the database was restored elsewhere and the log was not rebased."""
-        if not await self.pool.fetchval("SELECT log.same_system()"):
-            raise Rebased(
-                "the database was restored into another cluster: run `tradepost log rebase` before anything else"
-            )
+        await self._recognise()
         self._keep([Tick.of(await self.pool.fetchrow(_NEWEST))])
         self._tasks = [asyncio.create_task(self._for_ever(work)) for work in (self._tick, self._listen)]
 
@@ -72,6 +78,10 @@ class Ticks:
         """The oldest tick that is kept."""
         return Tick.of(await self.pool.fetchrow(_FIRST))
 
+    async def report(self, source: str, group: str, first_slot: int, tick: int) -> None:
+        """Tell the publisher how far a reader of its log is, so that retention keeps what it needs."""
+        await self.pool.execute("SELECT log.report($1, $2, $3, $4)", source, group, first_slot, tick)
+
     async def get(self, tick: int) -> Tick | None:
         """A tick by its number."""
         if tick in self._recent:
@@ -79,12 +89,33 @@ class Ticks:
         row = await self.pool.fetchrow(_ONE, tick)
         return Tick.of(row) if row else None
 
+    async def beyond(self, prev: Tick, count: int) -> Tick:
+        """The tick to read up to from `prev`: in its epoch and at most `count` on; where ticks were thinned out the
+        next that is left, behind the last of an epoch the first of the next, and `prev` when there is nothing newer."""
+        newest = self.newest
+        if newest.id <= prev.id:
+            return prev
+        near = newest if newest.id <= prev.id + count else self._recent.get(prev.id + count)
+        if near is not None and near.epoch == prev.epoch:
+            return near
+        row = await self.pool.fetchrow(_BEYOND, prev.id, prev.epoch, count)
+        return Tick.of(row) if row else prev
+
     def silent_until(self, tick: int, source: str) -> Tick | None:
         """The newest tick up to which `source` certainly has nothing new since `tick`; None if there is none."""
         quiet = None
         while (following := self._recent.get(tick + 1)) and source not in following.sources:
             quiet, tick = following, tick + 1
         return quiet
+
+    async def _recognise(self) -> None:
+        """Errors: Rebased when this is not the log that we know, or not the cluster that it was written in."""
+        if not await self.pool.fetchval("SELECT log.same_system()"):
+            raise Rebased(
+                "the database was restored into another cluster: run `tradepost log rebase` before anything else"
+            )
+        if self._newest is not None and await self.pool.fetchval(_UUID, self._newest.id) != self._newest.uuid:
+            raise Rebased("the database was exchanged for an older one while we ran: start again")
 
     async def _tick(self) -> None:
         pause = SOONEST_S
@@ -107,6 +138,7 @@ class Ticks:
 
     async def _listen(self) -> None:
         told = asyncio.Event()
+        await self._recognise()
         async with self.pool.acquire() as connection:
             connection.add_termination_listener(lambda _connection: told.set())
             await connection.add_listener(CHANNEL, hear := lambda *_args: told.set())
@@ -139,6 +171,12 @@ class Ticks:
         while True:
             try:
                 await work()
+            except Rebased as error:
+                logger.critical("log_exchanged", why=str(error))
+                self._rebased = error
+                async with self._turned:
+                    self._turned.notify_all()
+                return
             except Exception as error:
                 logger.warning("ticks_interrupted", why=str(error) or type(error).__name__)
             await asyncio.sleep(TRY_AGAIN_S)

@@ -1,9 +1,8 @@
 """Order: carts become orders, and it decides what happens next to a sale; the others answer."""
 
 from tradepost.kernel.service import Service
-from tradepost.services.order import api, consumers
+from tradepost.services.order import api, consumers, jobs
 from tradepost.services.order.desk import open_desk
-from tradepost.services.order.jobs import jobs
 
 service = Service(
     name="order",
@@ -11,5 +10,5 @@ service = Service(
     open=open_desk,
     endpoints=api.endpoints,
     groups=(consumers.order, consumers.selling),
-    jobs=jobs,
+    jobs=jobs.jobs,
 )

@@ -1,8 +1,8 @@
 """Each read: SQL to a response. A customer sees what is theirs; staff who may read payments see everything."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -11,6 +11,8 @@ from tradepost.kernel.errors import FieldError, Invalid, NotFound
 from tradepost.kernel.http.body import ListOf, ListQuery, page
 from tradepost.kernel.http.endpoint import Caller
 from tradepost.services.payment.domain.keys import keys_of
+
+T = TypeVar("T")
 
 READ: Final = "payment:read"
 LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -103,25 +105,27 @@ SELECT id::text AS id, order_id::text AS order_id, status, amount, currency, cap
 FROM payment
 """
 _READ: Final = f"{_PAYMENT} WHERE id = $1 AND (user_id = $2 OR $3)"
-_OF_ORDER: Final = f"{_PAYMENT} WHERE order_id = $2 AND (user_id = $3 OR $4) AND id {{newest}} LIMIT $1"
-_ALL: Final = f"{_PAYMENT} WHERE id {{newest}} LIMIT $1"
+_OF_ORDER: Final = f"{_PAYMENT} WHERE order_id = $2 AND (user_id = $3 OR $4) AND {{newest}} LIMIT $1"
+_ALL: Final = f"{_PAYMENT} WHERE {{newest}} LIMIT $1"
 _REFUNDS: Final = f"""
 SELECT id::text AS id, status, amount, currency, reason, return_id, failure AS failure_reason, created_at
 FROM refund WHERE key >= $1 AND key < $2 ORDER BY refund.id DESC LIMIT {REFUNDS_SHOWN}
 """
 _TRANSACTIONS: Final = """
 SELECT id::text AS id, type, status, amount, currency, provider_reference, refund_id::text AS refund_id, at
-FROM payment_transaction WHERE payment_id = $2 AND id {newest} LIMIT $1
+FROM payment_transaction WHERE payment_id = $2 AND {newest} LIMIT $1
 """
 _BALANCES: Final = """
 SELECT account, currency, sum(amount)::bigint AS balance FROM ledger_balance GROUP BY account, currency ORDER BY 1, 2
 """
-_ENTRIES: Final = """
+_ENTRY: Final = """
 SELECT id::text AS id, kind, order_id::text AS order_id, payment_id::text AS payment_id, cause, at,
        (SELECT json_agg(json_build_object('account', account, 'amount', amount, 'currency', currency) ORDER BY account)
         FROM ledger_posting WHERE transaction_id = entry.id)::text AS postings
-FROM ledger_transaction AS entry WHERE {wanted} id {newest} LIMIT $1
+FROM ledger_transaction AS entry
 """
+_ENTRIES: Final = f"{_ENTRY} WHERE {{newest}} LIMIT $1"
+_ENTRIES_OF_ORDER: Final = f"{_ENTRY} WHERE cause >= $3 AND cause < $4 AND {{newest}} LIMIT $1"
 _postings: Final = msgspec.json.Decoder(tuple[PostingView, ...])
 
 
@@ -132,27 +136,25 @@ async def read_payment(db: Database, payment_id: str, caller: Caller) -> Payment
     return PaymentInFull(**row, refunds=tuple(RefundView(**refund) for refund in refunds))
 
 
-async def list_payments(
-    db: Database, caller: Caller, order_id: str | None, asked: ListQuery
-) -> ListOf[PaymentView]:
+async def list_payments(db: Database, caller: Caller, order_id: str | None, asked: ListQuery) -> ListOf[PaymentView]:
     """Those of an order, newest first; all of them for staff. Errors: Invalid `order_id_required`."""
     if order_id is not None:
         arguments: tuple[object, ...] = (order_id, caller.user_id, caller.may(READ))
-        rows = await db.fetch(_paged(_OF_ORDER, asked, 5), asked.limit + 1, *arguments, _cursor(asked))
+        rows = await db.fetch(_paged(_OF_ORDER, "payment", asked, 5), asked.limit + 1, *arguments, _cursor(asked))
     elif caller.may(READ):
-        rows = await db.fetch(_paged(_ALL, asked, 2), asked.limit + 1, _cursor(asked))
+        rows = await db.fetch(_paged(_ALL, "payment", asked, 2), asked.limit + 1, _cursor(asked))
     else:
         needed = FieldError("?order_id", "Say whose payment.")
         raise Invalid("Payments are listed by order.", code="order_id_required", errors=[needed])
     return _page([PaymentView(**row) for row in rows], asked)
 
 
-async def list_transactions(
-    db: Database, payment_id: str, caller: Caller, asked: ListQuery
-) -> ListOf[TransactionView]:
+async def list_transactions(db: Database, payment_id: str, caller: Caller, asked: ListQuery) -> ListOf[TransactionView]:
     """The history of a payment, newest first. Errors: NotFound, also for somebody else's."""
     await _read(db, payment_id, caller)
-    rows = await db.fetch(_paged(_TRANSACTIONS, asked, 3), asked.limit + 1, payment_id, _cursor(asked))
+    rows = await db.fetch(
+        _paged(_TRANSACTIONS, "payment_transaction", asked, 3), asked.limit + 1, payment_id, _cursor(asked)
+    )
     return _page([TransactionView(**row) for row in rows], asked)
 
 
@@ -163,9 +165,8 @@ async def list_balances(db: Database) -> ListOf[Balance]:
 
 async def list_entries(db: Database, order_id: str | None, asked: ListQuery) -> ListOf[EntryView]:
     """The ledger, newest first."""
-    wanted, named = ("cause >= $3 AND cause < $4 AND", keys_of(order_id)) if order_id is not None else ("", ())
-    sql = _paged(_ENTRIES.replace("{wanted}", wanted), asked, 2)
-    rows = await db.fetch(sql, asked.limit + 1, _cursor(asked), *named)
+    sql, keys = (_ENTRIES, ()) if order_id is None else (_ENTRIES_OF_ORDER, keys_of(order_id))
+    rows = await db.fetch(_paged(sql, "entry", asked, 2), asked.limit + 1, _cursor(asked), *keys)
     return _page([_entry(row) for row in rows], asked)
 
 
@@ -176,7 +177,7 @@ async def _read(db: Database, payment_id: str, caller: Caller) -> Row:
     return row
 
 
-def _entry(row: Mapping[str, Any]) -> EntryView:
+def _entry(row: Row) -> EntryView:
     return EntryView(**{**row, "postings": _postings.decode(row["postings"])})
 
 
@@ -184,11 +185,11 @@ def _cursor(asked: ListQuery) -> str:
     return asked.ending_before or asked.starting_after or LAST_ID
 
 
-def _paged(sql: str, asked: ListQuery, parameter: int) -> str:
+def _paged(sql: str, table: str, asked: ListQuery, parameter: int) -> str:
     """`sql` from the cursor on, which is the `parameter`-th argument: newest first, or backwards."""
     towards, order = (">", "ASC") if asked.ending_before is not None else ("<", "DESC")
-    return sql.format(newest=f"{towards} ${parameter} ORDER BY id {order}")
+    return sql.format(newest=f"{table}.id {towards} ${parameter} ORDER BY {table}.id {order}")
 
 
-def _page[T](rows: list[T], asked: ListQuery) -> ListOf[T]:
+def _page(rows: Sequence[T], asked: ListQuery) -> ListOf[T]:
     return page(rows, asked.limit, backwards=asked.ending_before is not None)

@@ -11,28 +11,37 @@ from tradepost.services.product.domain.category import NoSuchCategory
 
 _DOWN: Final = """
     UNION ALL
-    SELECT category.id, category.parent_id, category.name, category.version, tree.path || category.name
+    SELECT place, category.id, category.parent_id, category.name, category.version, tree.path || category.name
     FROM category JOIN tree ON category.parent_id = tree.id
 )
-SELECT id::text AS id, parent_id::text AS parent_id, name, version, path FROM tree ORDER BY path
+SELECT id::text AS id, parent_id::text AS parent_id, name, version, path
+FROM tree ORDER BY place, cardinality(path), lower(name), id
 """
-_ROOTS: Final = """
+_ROOTS: Final = (
+    """
 WITH RECURSIVE root AS (
     SELECT id, parent_id, name, version FROM category WHERE parent_id IS NULL AND {place}
     ORDER BY lower(name) {order}, id {order} LIMIT $1
 ), tree AS (
-    SELECT id, parent_id, name, version, ARRAY[name] AS path FROM root
-""" + _DOWN
+    SELECT row_number() OVER (ORDER BY lower(name) {order}, id {order}) AS place,
+           id, parent_id, name, version, ARRAY[name] AS path
+    FROM root
+"""
+    + _DOWN
+)
 _AT: Final = "(lower(name), id) {than} (SELECT lower(name), id FROM category WHERE id = $2)"
-_ONE: Final = """
+_ONE: Final = (
+    """
 WITH RECURSIVE upwards AS (
     SELECT id, parent_id, name, version, ARRAY[name] AS path, parent_id AS above FROM category WHERE id = $1
     UNION ALL
     SELECT upwards.id, upwards.parent_id, upwards.name, upwards.version, category.name || path, category.parent_id
     FROM upwards JOIN category ON category.id = upwards.above
 ), tree AS (
-    SELECT id, parent_id, name, version, path FROM upwards WHERE above IS NULL
-""" + _DOWN
+    SELECT 1 AS place, id, parent_id, name, version, path FROM upwards WHERE above IS NULL
+"""
+    + _DOWN
+)
 
 
 class CategoryView(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +60,7 @@ async def read_category(db: Database | Tx, category_id: str) -> CategoryView:
     rows = await db.fetch(_ONE, category_id)
     if not rows:
         raise NoSuchCategory("There is no category of this id.")
-    return next(view for view in _trees(rows) if view.id == category_id)
+    return _trees(rows)[0]
 
 
 async def list_categories(db: Database, *, limit: int, after: str | None, before: str | None) -> ListOf[CategoryView]:
@@ -60,16 +69,14 @@ async def list_categories(db: Database, *, limit: int, after: str | None, before
     place = _AT.format(than="<" if backwards else ">") if before or after else "$2::uuid IS NULL"
     order = "DESC" if backwards else "ASC"
     rows = await db.fetch(_ROOTS.format(place=place, order=order), limit + 1, before or after)
-    trees = sorted(_trees(rows), key=lambda tree: (tree.name.lower(), tree.id), reverse=backwards)
-    return page(trees, limit, backwards=backwards)
+    return page(_trees(rows), limit, backwards=backwards)
 
 
 def _trees(rows: Sequence[Row]) -> list[CategoryView]:
-    """The categories whose parent is not among `rows`, each with what lies below it."""
-    children: dict[str, list[CategoryView]] = {row["id"]: [] for row in rows}
-    roots = []
-    for row in sorted(rows, key=lambda row: len(row["path"]), reverse=True):
-        below = sorted(children[row["id"]], key=lambda child: child.name.lower())
-        view = CategoryView(**row, children=below)
-        children.get(view.parent_id or "", roots).append(view)
+    """The categories whose parent is not among `rows`, each with what lies below it; parents come first."""
+    roots: list[CategoryView] = []
+    children: dict[str | None, list[CategoryView]] = {}
+    for row in rows:
+        below = children[row["id"]] = []
+        children.get(row["parent_id"], roots).append(CategoryView(**row, children=below))
     return roots

@@ -1,0 +1,1 @@
+"""Each write: load, decide, save."""

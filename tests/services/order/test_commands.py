@@ -1,0 +1,146 @@
+"""Placing, expiring and offering on a real database."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+
+from tradepost.contracts.inventory import InventoryAdjusted, InventoryReserved
+from tradepost.contracts.order import Guest
+from tradepost.contracts.product import ProductArchived, ProductCreated, Variant
+from tradepost.kernel.database import Database
+from tradepost.kernel.errors import Conflict, Invalid
+from tradepost.kernel.events import Cause, Event, Fact
+from tradepost.kernel.ids import new_id
+from tradepost.services.order import commands, consumers, jobs, offers
+from tradepost.services.order.domain.placement import Item, Placement
+from tradepost.services.order.repository import Priced
+
+NOW: Final = datetime(2026, 11, 23, 8, tzinfo=UTC)
+
+
+def an_event(fact: Fact, position: int = 1) -> Event[Any]:
+    return Event(
+        position=position, id=new_id(), type=fact.type, key=fact.key, sequence=1, time=NOW, correlation_id="c",
+        causation_id=None, traceparent=None, data=fact,
+    )  # fmt: skip
+
+
+def a_product(sku: str, price: int = 500, status: str = "active") -> ProductCreated:
+    variant = Variant(variant_id=new_id(), sku=sku, price=price)
+    return ProductCreated(product_id=new_id(), name=sku, status=status, currency="USD", variants=(variant,))
+
+
+def counted(sku: str) -> InventoryAdjusted:
+    return InventoryAdjusted(
+        sku=sku, delta=0, on_hand=0, reserved=0, available=0, version=1, reason="announced"
+    )  # fmt: skip
+
+
+def a_placement(sku: str, key: str = "", quantity: int = 1, now: datetime = NOW) -> Placement:
+    return Placement(
+        order_id=new_id(), scope="s", key=key or new_id(), body_hash=b"h", user_id=None,
+        guest=Guest(email="a@example.com", name="A"), items=(Item(quantity=quantity, sku=sku),), currency=None,
+        shipping_address=None, payment_method="pm_card_visa", cause=Cause("c"), now=now,
+    )  # fmt: skip
+
+
+async def offer(db: Database, *skus: str) -> None:
+    async with db.transaction() as tx:
+        await offers.learn_products(tx, [an_event(a_product(sku)) for sku in skus])
+        await offers.learn_stock(tx, [an_event(counted(sku)) for sku in skus])
+
+
+async def types(db: Database) -> list[str]:
+    return [row["type"] for row in await db.fetch("SELECT type FROM event ORDER BY id")]
+
+
+@pytest.mark.parametrize("product_first", [True, False])
+async def test_an_offer_opens_once_when_price_and_stock_are_known(db: Database, product_first: bool) -> None:
+    product, stock = an_event(a_product("MUG-1")), an_event(counted("MUG-1"))
+    for is_product in (product_first, not product_first, True, False):
+        async with db.transaction() as tx:
+            if is_product:
+                await offers.learn_products(tx, [product])
+            else:
+                await offers.learn_stock(tx, [stock])
+
+    assert await types(db) == ["order.offer_opened"]
+
+
+async def test_what_is_known_only_in_part_is_not_yet_available(db: Database) -> None:
+    async with db.transaction() as tx:
+        await offers.learn_products(tx, [an_event(a_product("MUG-1"))])
+        (verdict,) = await commands.place(tx, [a_placement("MUG-1")])
+
+    assert isinstance(verdict, Conflict)
+    assert (verdict.error, verdict.retry_after_s) == ("not_yet_available", 1)
+
+
+async def test_drafts_and_archived_products_are_not_for_sale(db: Database) -> None:
+    draft, gone = a_product("DRAFT-1", status="draft"), a_product("GONE-1")
+    async with db.transaction() as tx:
+        await offers.learn_products(tx, [an_event(draft), an_event(gone)])
+        await offers.learn_stock(tx, [an_event(counted("DRAFT-1")), an_event(counted("GONE-1"))])
+        await offers.learn_products(tx, [an_event(ProductArchived(product_id=gone.product_id))])
+        verdicts = await commands.place(tx, [a_placement("DRAFT-1"), a_placement("GONE-1"), a_placement("NOPE")])
+
+    assert [isinstance(v, Invalid) and v.error for v in verdicts] == ["unknown_product"] * 3
+
+
+@pytest.mark.parametrize("count", [1, 50])
+async def test_a_batch_takes_six_statements_whatever_its_size(db: Database, count: int) -> None:
+    await offer(db, "MUG-1", "CUP-2")
+    async with db.transaction() as tx:
+        verdicts = await commands.place(tx, [a_placement(("MUG-1", "CUP-2")[n % 2]) for n in range(count)])
+        assert await tx.flush() == count
+        assert tx.statements == 6
+        tx._pending.clear()
+
+    assert all(isinstance(verdict, Priced) for verdict in verdicts)
+    assert await db.fetchval("SELECT count(*) FROM orders WHERE status = 'pending' AND total_amount = 500") == count
+
+
+async def test_a_bad_placement_spares_the_others(db: Database) -> None:
+    await offer(db, "MUG-1")
+    async with db.transaction() as tx:
+        good, bad = await commands.place(tx, [a_placement("MUG-1"), a_placement("NOPE")])
+
+    assert isinstance(good, Priced)
+    assert isinstance(bad, Invalid)
+    assert await db.fetchval("SELECT count(*) FROM orders") == 1
+
+
+async def test_a_key_that_was_used_finds_its_order(db: Database) -> None:
+    await offer(db, "MUG-1")
+    first = a_placement("MUG-1", key="k")
+    for placement in (first, a_placement("MUG-1", key="k")):
+        async with db.transaction() as tx:
+            (verdict,) = await commands.place(tx, [placement])
+
+    assert verdict == first.order_id
+    assert await db.fetchval("SELECT count(*) FROM orders") == 1
+
+
+async def test_unpaid_orders_end_when_their_time_is_over_and_are_looked_at_once(db: Database) -> None:
+    await offer(db, "MUG-1")
+    old, young = a_placement("MUG-1"), a_placement("MUG-1", now=NOW + timedelta(hours=1))
+    async with db.transaction() as tx:
+        await commands.place(tx, [old, young])
+    reserved = an_event(InventoryReserved(order_id=old.order_id, items=()))
+    async with db.transaction() as tx:
+        await consumers.follow(tx, [reserved])
+
+    assert await jobs.expire_before(_desk(db), NOW + timedelta(minutes=30)) is False
+    assert await jobs.expire_before(_desk(db), NOW + timedelta(minutes=30)) is False
+
+    rows = await db.fetch("SELECT id::text AS id, status, cancel_reason FROM orders ORDER BY created_at")
+    assert [(row["id"], row["status"], row["cancel_reason"]) for row in rows] == [
+        (old.order_id, "cancelled", "payment_timed_out"),
+        (young.order_id, "pending", None),
+    ]
+    assert (await types(db)).count("order.cancelled") == 1
+
+
+def _desk(db: Database) -> Any:
+    return type("OnlyADatabase", (), {"db": db})()
