@@ -57,11 +57,12 @@ class Shop:
     async def order(self, order_id: str) -> dict[str, Any]:
         read = await self.staff.get(f"/order/orders/{order_id}")
         assert read.status == 200, read.json
-        return {**read.json}
+        return dict(read.json)
 
     async def order_becomes(self, order_id: str, status: str) -> dict[str, Any]:
         """The order once it has that status."""
-        return await eventually(lambda: self.order(order_id), lambda order: order["status"] == status)
+        found: dict[str, Any] = await eventually(lambda: self.order(order_id), lambda order: order["status"] == status)
+        return found
 
     async def stock(self, sku: str) -> tuple[int, int]:
         """On hand and reserved."""

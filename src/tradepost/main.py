@@ -25,6 +25,8 @@ from tradepost.process import Backing
 from tradepost.services.inventory import service as inventory
 from tradepost.services.notification import service as notification
 from tradepost.services.order import service as order
+from tradepost.services.payment import service as payment
+from tradepost.services.product import service as product
 from tradepost.services.shipping import service as shipping
 from tradepost.services.user import service as user
 from tradepost.services.user.queries.session import revoked_sessions
@@ -32,8 +34,10 @@ from tradepost.settings import Settings
 
 SERVICES: Final[tuple[Service, ...]] = (
     user,
+    product,
     inventory,
     order,
+    payment,
     shipping,
     notification,
 )

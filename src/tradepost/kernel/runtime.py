@@ -10,7 +10,7 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from tradepost.kernel.database import Database, connect
+from tradepost.kernel.database import SESSION, Database, connect
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.log.consumer import Consumer, register
 from tradepost.kernel.log.ticks import Ticks
@@ -122,7 +122,7 @@ async def _reader(url: str, secret: str) -> "AsyncIterator[asyncpg.Pool[asyncpg.
         min_size=1,
         max_size=READER_POOL,
         command_timeout=60,
-        server_settings={"application_name": "tradepost log"},
+        server_settings={**SESSION, "application_name": "tradepost log"},
         reset=_nothing,
     )
     try:

@@ -6,13 +6,11 @@ from dataclasses import replace
 import pytest
 
 from tests import databases
-from tests.services.user.house import House
+from tests.services.user.house import House, open_house
 from tradepost.kernel.auth import Signer, Verifier
 from tradepost.kernel.database import Database, connect
-from tradepost.kernel.http.app import build
 from tradepost.kernel.keys import Keys, jwks, load_or_create_keys
 from tradepost.kernel.migrate import role_of, url_as
-from tradepost.services.user import service
 from tradepost.services.user.desk import ISSUER, Desk
 from tradepost.services.user.passwords import Passwords
 from tradepost.services.user.turns import Turns
@@ -52,16 +50,11 @@ def desk(db: Database, keys: Keys, cheap: Passwords) -> Desk:
 @pytest.fixture
 def house(desk: Desk, keys: Keys) -> House:
     """Log-in delays and limits on letters are on."""
-    return _house(desk, keys)
+    return open_house(desk, Verifier(keys.public, ISSUER))
 
 
 @pytest.fixture
 def unlimited(desk: Desk, keys: Keys) -> House:
     """The same with TRADEPOST_RATE_LIMITS=off."""
     settings = UserSettings("admin@shop.test", None, rate_limits=False, public_url="https://shop.test")
-    return _house(replace(desk, settings=settings), keys)
-
-
-def _house(desk: Desk, keys: Keys) -> House:
-    verifier = Verifier(keys.public, ISSUER)
-    return House(desk, verifier, build(service.endpoints, desk, desk.db, verifier))
+    return open_house(replace(desk, settings=settings), Verifier(keys.public, ISSUER))

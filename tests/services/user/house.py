@@ -10,7 +10,9 @@ import msgspec
 from tests.kernel.http.driver import Client, Response
 from tradepost.kernel.auth import Verifier
 from tradepost.kernel.clock import now
+from tradepost.kernel.http.app import build
 from tradepost.kernel.ids import new_id
+from tradepost.services.user import service
 from tradepost.services.user.desk import Desk
 
 PASSWORD = "a fine long password"
@@ -73,6 +75,14 @@ class House:
         assert found is not None
         return found[1]
 
+    def at(self, desk: Desk) -> "House":
+        """The same table of endpoints over another desk."""
+        return open_house(desk, self.verifier)
+
     async def count(self, table: str) -> int:
         found: int = await self.desk.db.fetchval(f"SELECT count(*) FROM {table}")
         return found
+
+
+def open_house(desk: Desk, verifier: Verifier) -> House:
+    return House(desk, verifier, build(service.endpoints, desk, desk.db, verifier))

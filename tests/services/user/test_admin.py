@@ -10,7 +10,6 @@ import pytest
 from tests.kernel.http.driver import Response
 from tests.services.user.house import House
 from tradepost.kernel.errors import Unauthenticated
-from tradepost.kernel.ids import new_id
 from tradepost.services.user.commands.first_admin import ensure_admin
 from tradepost.services.user.jobs import purge_all
 from tradepost.services.user.opening import load_or_create_key
@@ -34,7 +33,7 @@ async def test_roles_are_in_the_next_token_and_the_present_ones_end(house: House
     assert answer.headers["etag"] == '"2"'
     assert await revoked_sessions(house.desk.db) == {house.verifier.verify(before).session_id}
     caller = house.verifier.verify((await house.log_in()).json["access_token"])
-    assert (caller.roles, caller.permissions) == ({"staff"}, {"order:read", "user:read"})
+    assert (caller.roles, caller.permissions) == (frozenset({"staff"}), frozenset({"order:read", "user:read"}))
     kind, key, sequence, data = (await house.events())[-1]
     assert (kind, key, sequence, data["roles"]) == ("user.updated", user_id, 2, ["staff"])
 
@@ -107,10 +106,10 @@ async def test_accounts_are_listed_by_page_and_filter(house: House) -> None:
         ("GET", "/user/users"),
         ("GET", "/user/api-keys"),
         ("POST", "/user/api-keys"),
-        ("DELETE", f"/user/api-keys/{new_id()}"),
-        ("PUT", f"/user/users/{new_id()}/roles"),
-        ("POST", f"/user/users/{new_id()}/disable"),
-        ("POST", f"/user/users/{new_id()}/erase"),
+        ("DELETE", "/user/api-keys/01a20836-25bf-7210-98e4-bc7e964cd977"),
+        ("PUT", "/user/users/01a20836-25bf-7210-98e4-bc7e964cd977/roles"),
+        ("POST", "/user/users/01a20836-25bf-7210-98e4-bc7e964cd977/disable"),
+        ("POST", "/user/users/01a20836-25bf-7210-98e4-bc7e964cd977/erase"),
     ],
 )
 async def test_administration_is_for_administrators(house: House, method: str, path: str) -> None:
@@ -130,7 +129,9 @@ async def test_an_api_key_is_shown_once_and_exchanged_until_it_is_revoked(house:
     assert (created.status, key[:4], len(key)) == (201, "tpk_", 47)
     assert (exchanged.status, exchanged.json["token_type"], exchanged.json["expires_in"]) == (200, "Bearer", 600)
     caller = house.verifier.verify(exchanged.json["access_token"])
-    assert (caller.user_id, caller.roles, caller.permissions) == (created.json["id"], {"staff"}, {"order:read"})
+    assert (caller.user_id, caller.roles, caller.permissions) == (
+        created.json["id"], frozenset({"staff"}), frozenset({"order:read"}),
+    )  # fmt: skip
     assert await house.count("idempotency WHERE scope LIKE '%api-keys'") == 0
     (listed,) = (await admin.get("/user/api-keys")).json["data"]
     assert (listed["hint"], listed["created_by"], listed["last_used_at"] is None) == (key[:8], made_by, False)

@@ -28,7 +28,7 @@ async def test_logging_in_gives_tokens_that_are_good_for_ten_minutes(house: Hous
     assert (told["token_type"], told["expires_in"]) == ("Bearer", 600)
     assert told["user"] == {"id": user_id, "email": "ada@shop.test", "name": "Ada", "roles": ["customer"]}
     caller = house.verifier.verify(told["access_token"])
-    assert (caller.user_id, caller.roles, caller.permissions) == (user_id, {"customer"}, frozenset())
+    assert (caller.user_id, caller.roles, caller.permissions) == (user_id, frozenset({"customer"}), frozenset())
     stored = await house.desk.db.fetch("SELECT hash FROM refresh_token")
     assert all(told["refresh_token"].encode() not in row["hash"] for row in stored)
 
@@ -81,7 +81,7 @@ async def test_a_weak_hash_is_replaced_at_log_in(house: House) -> None:
     stronger = Passwords(passes=2, memory_kib=16)
     origin = Origin(address="192.0.2.1", user_agent="")
 
-    await log_in(replace(house.desk, passwords=stronger), "ada@shop.test", PASSWORD, origin, now())
+    await log_in(replace(house.desk.door, passwords=stronger), "ada@shop.test", PASSWORD, origin, now())
 
     after = await house.desk.db.fetchval("SELECT password_hash FROM account")
     assert before.startswith("$argon2id$v=19$m=8,t=1,p=1$")

@@ -162,6 +162,7 @@ class Consumer:
                 await self._ticks.after(position.tick)
         except TimeoutError:
             await self._save(position, fence)
+            self._failures = 0
         return position
 
     async def _save(self, position: Position, fence: int) -> None:

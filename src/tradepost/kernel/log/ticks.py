@@ -82,6 +82,10 @@ class Ticks:
         """Tell the publisher how far a reader of its log is, so that retention keeps what it needs."""
         await self.pool.execute("SELECT log.report($1, $2, $3, $4)", source, group, first_slot, tick)
 
+    async def forget(self, source: str, group: str, first_slot: int) -> None:
+        """Tell the publisher that a reader is no more."""
+        await self.pool.execute("SELECT log.forget($1, $2, $3)", source, group, first_slot)
+
     async def get(self, tick: int) -> Tick | None:
         """A tick by its number."""
         if tick in self._recent:

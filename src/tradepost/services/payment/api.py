@@ -7,7 +7,7 @@ import msgspec
 from tradepost.kernel.database import Tx
 from tradepost.kernel.errors import FieldError, Invalid, NotFound
 from tradepost.kernel.http.body import LARGEST_INTEGER, Body, Id, ListOf, ListQuery, Quantity, ShortText
-from tradepost.kernel.http.endpoint import Idempotency, Rate, Request, get, owner_or, post, public, staff
+from tradepost.kernel.http.endpoint import Idempotency, Request, get, owner_or, post, public, staff
 from tradepost.services.payment import commands, queries
 from tradepost.services.payment.desk import Desk, take_in
 from tradepost.services.payment.domain.model import RefundItem
@@ -134,11 +134,5 @@ endpoints: Final = (
     ),
     get("/payment/ledger/balances", list_balances, access=_ours),
     get("/payment/ledger/transactions", list_entries, access=_ours),
-    post(
-        "/payment/webhooks/{provider}",
-        take_webhook,
-        access=public,
-        rate=Rate.FREE,
-        idempotency=Idempotency.IGNORED,
-    ),
+    post("/payment/webhooks/{provider}", take_webhook, access=public, idempotency=Idempotency.IGNORED),
 )

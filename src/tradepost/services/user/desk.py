@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from tradepost.kernel.auth import Signer
 from tradepost.kernel.database import Database
+from tradepost.services.user.commands.session import Door
 from tradepost.services.user.passwords import Passwords
 from tradepost.services.user.providers import Smtp
 from tradepost.services.user.turns import Turns
@@ -28,3 +29,8 @@ class Desk:
     turns: Turns
     smtp: Smtp | None = None
     first_admin: tuple[str, str] | None = None
+
+    @property
+    def door(self) -> Door:
+        """Where passwords are checked."""
+        return Door(db=self.db, passwords=self.passwords, slows=self.settings.rate_limits)

@@ -22,6 +22,7 @@ FREE: Final = "free"  # the transaction of a payment of nothing
 GIVEN_UP: Final = "voided_by_provider"
 
 _ANSWERS: Final = frozenset({Status.REQUIRES_ACTION, Status.AUTHORIZED, Status.CAPTURED, Status.FAILED, Status.VOIDED})
+_UNSETTLED: Final = frozenset({Status.PROCESSING, Status.REQUIRES_ACTION, Status.AUTHORIZED})
 
 # What is not here is old news, or comes twice, and changes nothing. Money that came is a fact in any state.
 MOVES: Final[Mapping[Status, frozenset[Status]]] = {
@@ -93,9 +94,12 @@ def _accepted(payment: Payment, report: ChargeReport) -> Step:
 
 
 def _not_found(payment: Payment) -> Step:
-    """What the provider never saw needs no undoing. A charge that still turns up is given back."""
-    if payment.cancelled and payment.status is Status.PROCESSING:
+    """What the provider never saw needs no undoing; otherwise it is asked for again, under the same key. A charge that
+    still turns up is given back."""
+    if payment.cancelled and payment.status in _UNSETTLED:
         return _give_up(payment, payment.cause)
+    if payment.status is Status.PROCESSING:
+        return Step(payment=msgspec.structs.replace(payment, reference=None))
     return Step(payment=payment)
 
 

@@ -1,6 +1,6 @@
 """Products come out of a file: compare with what is stored, write the difference."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -32,9 +32,8 @@ async def file(tx: Tx, drafts: Sequence[ProductDraft], cause: Cause, *, dry_run:
     stored = await products.lock_many(tx, [draft.handle for draft in drafts])
     at = await categories.ids_of(tx, {path_of(draft.category) for draft in drafts}, create=not dry_run)
     owners = await products.owners_of(tx, list(_skus(drafts)))
-    for draft in drafts:
-        for variant in draft.variants:
-            owners.setdefault(variant.sku or naming.NOT_NAMED, draft.handle)
+    for sku, handle in _claims(drafts):  # before any is given to a variant without one
+        owners.setdefault(sku, handle)
     outcomes, changes = [], []
     for draft in drafts:
         outcome, published = _decide(draft, stored.get(draft.handle), at.get(path_of(draft.category)), owners)
@@ -95,7 +94,12 @@ def _taken(draft: ProductDraft, line: int, bad: Mapping[int, str | None], owners
     return Rejection(line, draft.handle, "sku_taken", f"the SKU {sku!r} belongs to the product {owners[sku]!r}")
 
 
-def _skus(drafts: Iterable[ProductDraft]) -> Iterable[str]:
+def _claims(drafts: Iterable[ProductDraft]) -> Iterator[tuple[str, str]]:
+    for draft in drafts:
+        yield from ((variant.sku, draft.handle) for variant in draft.variants if variant.sku)
+
+
+def _skus(drafts: Iterable[ProductDraft]) -> Iterator[str]:
     for draft in drafts:
         for variant in draft.variants:
             yield from (variant.sku,) if variant.sku else naming.candidates(draft.handle, variant.options)

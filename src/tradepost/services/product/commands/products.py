@@ -23,7 +23,13 @@ CheckVersion = Callable[[int], None]
 
 
 async def create(
-    tx: Tx, name: str, handle: str | None, fields: Mapping[str, Any], wishes: Sequence[Wish], price: int | None, cause: Cause
+    tx: Tx,
+    name: str,
+    handle: str | None,
+    fields: Mapping[str, Any],
+    wishes: Sequence[Wish],
+    price: int | None,
+    cause: Cause,
 ) -> str:
     """The new product's id. Errors: Invalid, HandleTaken, SkuTaken, Raced, CategoryUnknown."""
     product_id = new_id()

@@ -55,7 +55,7 @@ class VariantView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     price: int
     compare_at_price: int | None
-    cost: int | None | msgspec.UnsetType
+    cost: int | None | msgspec.UnsetType = msgspec.UNSET
     stock: int
     orderable: bool
     options: Mapping[str, str]
@@ -111,9 +111,7 @@ class ProductView(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**shown(product, staff=staff))
 
 
-_SAME_FIELDS: Final = tuple(
-    name for name in VariantView.__struct_fields__ if name not in ("name", "cost", "options")
-)
+_SAME_FIELDS: Final = tuple(name for name in VariantView.__struct_fields__ if name not in ("name", "cost", "options"))
 
 
 def shown(product: StoredProduct, *, staff: bool) -> dict[str, object]:

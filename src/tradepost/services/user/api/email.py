@@ -59,7 +59,13 @@ async def change(request: Request[ChangeEmail, None], desk: Desk) -> OnItsWay:
 
 async def read_letters(request: Request[None, LettersQuery], desk: Desk) -> ListOf[LetterView]:
     """The letters of this service; with their text, links included, where there is no mail server to take them."""
-    return await list_letters(desk, request.query)
+    return await list_letters(
+        desk.db,
+        request.query,
+        public_url=desk.settings.public_url,
+        key=desk.key,
+        is_mailbox=desk.smtp is None,
+    )
 
 
 _ignored = Idempotency.IGNORED

@@ -22,7 +22,7 @@ async def prove_caller(desk: Desk, caller: Caller, password: str) -> Account:
     email = (account.email or "").lower()
     async with desk.turns.of(email):
         try:
-            await prove(desk, email, password, now())
+            await prove(desk.door, email, password, now())
         except InvalidCredentials:
             refused = FieldError("/current_password", "This is not the account's password.")
             raise WrongPassword("The password is wrong.", errors=[refused]) from None

@@ -84,7 +84,7 @@ async def log_in(request: Request[LogIn, None], desk: Desk) -> LoggedIn:
     email = login_name(request.body.email)
     origin = Origin(address=request.address, user_agent=request.headers.get("user-agent", ""))
     async with desk.turns.of(email):
-        return _logged_in(await commands.log_in(desk, email, request.body.password, origin, now()), desk)
+        return _logged_in(await commands.log_in(desk.door, email, request.body.password, origin, now()), desk)
 
 
 async def refresh(request: Request[Refresh, None], desk: Desk) -> LoggedIn:

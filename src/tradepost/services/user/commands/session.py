@@ -8,14 +8,23 @@ from datetime import datetime
 from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.errors import Refusal
 from tradepost.kernel.ids import new_id
-from tradepost.services.user.desk import Desk
 from tradepost.services.user.domain.account import Account, AccountDisabled, Status
 from tradepost.services.user.domain.password import InvalidCredentials, LoginDelayed
 from tradepost.services.user.domain.secret import SECRET_BYTES, digest, successor, text_of
 from tradepost.services.user.domain.session import InvalidRefreshToken, RefreshTokenReused, Verdict, expiry, judge
+from tradepost.services.user.passwords import Passwords
 from tradepost.services.user.repository import account as accounts
 from tradepost.services.user.repository import session as sessions
 from tradepost.services.user.repository.session import Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What everyone passes who comes with a password; `slows` those down who guess."""
+
+    db: Database
+    passwords: Passwords
+    slows: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,27 +36,27 @@ class Grant:
     refresh_token: str
 
 
-async def prove(desk: Desk, email: str, password: str, now: datetime) -> tuple[Account, str]:
+async def prove(door: Door, email: str, password: str, now: datetime) -> tuple[Account, str]:
     """The account whose password this is, and the password's hash; `email` in lower case, and its turn taken.
     Errors: InvalidCredentials, LoginDelayed, AccountDisabled, Unavailable."""
-    if desk.settings.rate_limits:
-        await _refuse_early(desk.db, email, now)
-    account, stored = await accounts.find(desk.db, email) or (None, None)
-    if not await desk.passwords.verify(password, stored) or account is None or stored is None:
-        if desk.settings.rate_limits:
-            await sessions.record_failure(desk.db, email, now)
+    if door.slows:
+        await _refuse_early(door.db, email, now)
+    account, stored = await accounts.find(door.db, email) or (None, None)
+    if not await door.passwords.verify(password, stored) or account is None or stored is None:
+        if door.slows:
+            await sessions.record_failure(door.db, email, now)
         raise InvalidCredentials("E-mail address or password is wrong.")
     if account.status is not Status.ACTIVE:
         raise AccountDisabled("This account was closed; ask the shop.")
     return account, stored
 
 
-async def log_in(desk: Desk, email: str, password: str, origin: Origin, now: datetime) -> Grant:
+async def log_in(door: Door, email: str, password: str, origin: Origin, now: datetime) -> Grant:
     """A new session. Errors: as for `prove`."""
-    account, stored = await prove(desk, email, password, now)
-    stronger = await desk.passwords.hash(password) if desk.passwords.is_outdated(stored) else None
+    account, stored = await prove(door, email, password, now)
+    stronger = await door.passwords.hash(password) if door.passwords.is_outdated(stored) else None
     session_id, token = new_id(), text_of(secrets.token_bytes(SECRET_BYTES))
-    async with desk.db.transaction() as tx:
+    async with door.db.transaction() as tx:
         expires_at = await sessions.add(tx, session_id=session_id, user_id=account.id, origin=origin, now=now)
         await _keep(tx, token, session_id, expires_at)
         await sessions.clear_failures(tx, email)

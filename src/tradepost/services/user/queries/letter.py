@@ -5,9 +5,8 @@ from typing import Final
 
 import msgspec
 
-from tradepost.kernel.database import Row
+from tradepost.kernel.database import Database, Row
 from tradepost.kernel.http.body import Cursor, ListOf, ListQuery
-from tradepost.services.user.desk import Desk
 from tradepost.services.user.domain.letter import compose
 from tradepost.services.user.queries.paging import read_page
 from tradepost.services.user.repository.letter import letter_of
@@ -38,17 +37,19 @@ class LetterView(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: datetime | None
 
 
-async def list_letters(desk: Desk, query: LettersQuery) -> ListOf[LetterView]:
-    """Newest first."""
+async def list_letters(
+    db: Database, query: LettersQuery, *, public_url: str, key: bytes, is_mailbox: bool
+) -> ListOf[LetterView]:
+    """Newest first; `public_url` and `key` are what links are made of."""
 
     def view(row: Row) -> LetterView:
-        subject, text = compose(letter_of(row), desk.settings.public_url, desk.key)
+        subject, text = compose(letter_of(row), public_url, key)
         return LetterView(
             id=row["id"],
             to=row["recipient"],
             template=row["template"],
             subject=subject,
-            text=text if desk.smtp is None else None,
+            text=text if is_mailbox else None,
             status=row["status"],
             attempts=row["attempts"],
             error=row["error"],
@@ -57,4 +58,4 @@ async def list_letters(desk: Desk, query: LettersQuery) -> ListOf[LetterView]:
         )
 
     conditions = [("recipient = {}", query.to)] if query.to is not None else []
-    return await read_page(desk.db, "letter", _COLUMNS, conditions, query, view)
+    return await read_page(db, "letter", _COLUMNS, conditions, query, view)

@@ -36,7 +36,7 @@ RETURNING id::text, template, recipient, link_id::text, attempts, expires_at
 """
 _RECORD: Final = """
 UPDATE letter SET status = result.status, error = result.error, due_at = coalesce(result.due_at, letter.due_at),
-                  sent_at = CASE WHEN result.status = 'sent' THEN $6 END
+                  sent_at = CASE WHEN result.status = 'sent' THEN $6::timestamptz END
 FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::timestamptz[])
      AS result (id, attempts, status, error, due_at)
 WHERE letter.id = result.id AND letter.attempts = result.attempts AND letter.status = 'waiting'

@@ -39,10 +39,10 @@ UPDATE session SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL AND
 _FORGET: Final = "UPDATE session SET address = '', user_agent = '' WHERE user_id = $1"
 _FAILED: Final = """
 INSERT INTO login_failure AS failed (email, failures, ready_at, forget_at)
-VALUES ($1, 1, $2 + ($4::interval[])[1], $2 + $3)
+VALUES ($1, 1, $2::timestamptz + ($4::interval[])[1], $2::timestamptz + $3::interval)
 ON CONFLICT (email) DO UPDATE SET
     failures = failed.failures + 1, forget_at = excluded.forget_at,
-    ready_at = $2 + ($4::interval[])[least(failed.failures + 1, cardinality($4::interval[]))]
+    ready_at = $2::timestamptz + ($4::interval[])[least(failed.failures + 1, cardinality($4::interval[]))]
 """
 _READY_AT: Final = "SELECT ready_at FROM login_failure WHERE email = $1"
 _CLEAR: Final = "DELETE FROM login_failure WHERE email = $1"

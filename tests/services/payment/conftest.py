@@ -1,0 +1,63 @@
+"""A till on a database of its own, and its doors."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests import databases
+from tests.kernel.http.driver import Client
+from tests.services.payment.till import BUYER, Till
+from tradepost.kernel.auth import Signer, Verifier
+from tradepost.kernel.database import connect
+from tradepost.kernel.http.app import build
+from tradepost.kernel.ids import new_id
+from tradepost.kernel.keys import load_or_create_keys
+from tradepost.kernel.migrate import role_of, url_as
+from tradepost.kernel.service import Room
+from tradepost.services.payment import service
+from tradepost.services.payment.desk import open_desk
+
+ISSUER = "http://tradepost.test"
+Door = Callable[..., Client]
+
+
+@pytest.fixture
+async def till(database_url: str, tmp_path: Path) -> AsyncIterator[Till]:
+    """An empty one."""
+    async with connect(url_as(database_url, role_of("payment"), databases.SECRET), "payment") as db:
+        room = Room(db, cast(Any, None), None, tmp_path)
+        async with open_desk(room) as desk:
+            yield Till(desk)
+
+
+@pytest.fixture
+def door(till: Till, tmp_path: Path) -> Door:
+    """A client with the token of `user_id` (someone else's without one) and permissions."""
+    key = load_or_create_keys(tmp_path / "keys").current
+    app = build(service.endpoints, till.desk, till.db, Verifier({key.kid: key.public}, ISSUER))
+    signer = Signer(key.private_pem, key.kid, ISSUER)
+
+    def enter(*permissions: str, user_id: str | None = None) -> Client:
+        roles = ["staff"] if permissions else ["customer"]
+        token = signer.issue(user_id or new_id(), roles, list(permissions), "s", datetime.now(UTC))
+        return Client(app, {"authorization": f"Bearer {token}"})
+
+    return enter
+
+
+@pytest.fixture
+def buyer(door: Door) -> Client:
+    return door(user_id=BUYER)
+
+
+@pytest.fixture
+def staff(door: Door) -> Client:
+    return door("payment:read", "payment:write")
+
+
+@pytest.fixture
+def stranger(door: Door) -> Client:
+    return Client(door().app)

@@ -1,0 +1,278 @@
+"""The rules of payments: nobody is charged twice or refunded too much, and everything comes to an end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tradepost.contracts.payment import PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided
+from tradepost.kernel.events import Cause
+from tradepost.kernel.ids import new_id
+from tradepost.services.payment.domain import payment as rules
+from tradepost.services.payment.domain import refund as refund_rules
+from tradepost.services.payment.domain.keys import charge_key, order_of, staff_refund_key
+from tradepost.services.payment.domain.ledger import Account
+from tradepost.services.payment.domain.model import Payment, RefundStatus, Status, Step, Task, pause_s
+from tradepost.services.payment.domain.report import ChargeReport, ChargeState, RefundReport, RefundState
+
+CAUSE = Cause("story")
+AMOUNT = 2_000
+OPEN = {ChargeState.PROCESSING, ChargeState.REQUIRES_ACTION, ChargeState.AUTHORIZED}
+
+
+def fresh(amount: int = AMOUNT, **changes: object) -> Payment:
+    made = Payment(id="payment", order_id="order", amount=amount, currency="USD", method="pm_card_visa", cause=CAUSE)
+    return msgspec.structs.replace(made, **changes)
+
+
+def said(state: ChargeState, reason: str | None = None) -> ChargeReport:
+    return ChargeReport(key=charge_key("order"), state=state, reference="ch_1", reason=reason)
+
+
+@dataclass
+class Bank:
+    """A provider that is idempotent by key, evolves by itself, and whose words may be lost, late or repeated."""
+
+    charges: dict[str, ChargeState] = field(default_factory=dict)
+    refunds: dict[str, tuple[int, RefundState]] = field(default_factory=dict)
+
+    def word(self, key: str) -> ChargeReport:
+        return ChargeReport(key=key, state=self.charges.get(key, ChargeState.MISSING), reference="ch_1")
+
+    def refund_word(self, key: str) -> RefundReport:
+        _, state = self.refunds.get(key, (0, RefundState.MISSING))
+        return RefundReport(key=key, state=state, reference=None if state is RefundState.MISSING else f"re_{key}")
+
+
+@dataclass
+class World:
+    """A payment, its provider, and the words that are under way between them."""
+
+    step: Step
+    bank: Bank = field(default_factory=Bank)
+    under_way: list[ChargeReport | RefundReport] = field(default_factory=list)
+
+    def send(self, begins: ChargeState, refund_begins: RefundState) -> None:
+        """What the sender does in a round; the answers are on their way."""
+        payment = self.step.payment
+        key = charge_key(payment.order_id)
+        if payment.task is Task.CHARGE:
+            self.move(lambda now: Step(payment=msgspec.structs.replace(now, status=Status.PROCESSING)))
+            self.bank.charges.setdefault(key, begins)
+        if payment.task is Task.VOID and self.bank.charges.get(key) in OPEN:
+            self.bank.charges[key] = ChargeState.VOIDED
+        if payment.task is not None:
+            self.under_way.append(self.bank.word(key))
+        for refund in list(self.step.refunds.values()):
+            if refund.task is Task.REFUND:
+                self.bank.refunds.setdefault(refund.key, (refund.amount, refund_begins))
+            if refund.task is not None:
+                self.under_way.append(self.bank.refund_word(refund.key))
+
+    def evolve(self, charge: ChargeState, refund: RefundState) -> None:
+        """The bank makes up its mind, and tells; what had gone back may fail after all."""
+        for key, state in self.bank.charges.items():
+            if state in OPEN:
+                self.bank.charges[key] = charge
+                self.under_way.append(self.bank.word(key))
+        for key, (amount, before) in self.bank.refunds.items():
+            if before is RefundState.PENDING or (before, refund) == (RefundState.SUCCEEDED, RefundState.FAILED):
+                self.bank.refunds[key] = (amount, refund)
+                self.under_way.append(self.bank.refund_word(key))
+
+    def hear(self, index: int, *, keep: bool) -> None:
+        """One of the words arrives; with `keep` it will come again."""
+        if not self.under_way:
+            return
+        index %= len(self.under_way)
+        word = self.under_way[index] if keep else self.under_way.pop(index)
+        if isinstance(word, ChargeReport):
+            self.move(partial(rules.hear, report=word, refund_id="cancel"))
+        else:
+            refund = next(refund for refund in self.step.refunds.values() if refund.key == word.key)
+            self.move(partial(refund_rules.hear, refund=refund, report=word))
+
+    def lose(self, index: int) -> None:
+        if self.under_way:
+            self.under_way.pop(index % len(self.under_way))
+
+    def cancel(self) -> None:
+        self.move(partial(rules.cancel, cause=CAUSE, refund_id="cancel"))
+
+    def refund(self, amount: int) -> None:
+        refund_id = f"staff-{len(self.step.refunds)}"
+        before = self.step
+        try:
+            self.move(
+                partial(
+                    refund_rules.start,
+                    refund_id=refund_id,
+                    key=staff_refund_key("order", refund_id),
+                    amount=amount,
+                    reason="goodwill",
+                    cause=CAUSE,
+                )
+            )
+        except refund_rules.RefundExceedsCaptured:
+            assert amount > before.payment.refundable
+            assert self.step is before
+
+    def move(self, move: Callable[[Payment], Step]) -> None:
+        self.step = self.step.then(move)
+        self.check()
+
+    def check(self) -> None:
+        payment = self.step.payment
+        facts = [fact for fact, _ in self.step.facts]
+        refunded = [fact.refund_id for fact in facts if isinstance(fact, PaymentRefunded)]
+        causes = [entry.cause for entry in self.step.entries]
+        assert 0 <= payment.refunded + payment.refunding <= payment.captured <= payment.amount
+        assert sum(isinstance(fact, PaymentCaptured) for fact in facts) <= 1
+        assert len(self.bank.charges) <= 1
+        assert len(refunded) == len(set(refunded))
+        assert len(causes) == len(set(causes))
+        assert payment.version == len(facts)
+        given_back = sum(amount for amount, state in self.bank.refunds.values() if state is not RefundState.FAILED)
+        assert given_back <= AMOUNT
+
+    def come_to_an_end(self, charge: ChargeState) -> None:
+        """Nothing is lost any more."""
+        for _ in range(20):
+            self.send(ChargeState.CAPTURED, RefundState.SUCCEEDED)
+            for key, state in self.bank.charges.items():
+                if state in OPEN:
+                    self.bank.charges[key] = charge
+            for key, (amount, refund) in self.bank.refunds.items():
+                if refund is RefundState.PENDING:
+                    self.bank.refunds[key] = (amount, RefundState.SUCCEEDED)
+            while self.under_way:
+                self.hear(0, keep=False)
+
+
+begins = st.sampled_from([*OPEN, ChargeState.CAPTURED, ChargeState.DECLINED])
+ends = st.sampled_from([ChargeState.CAPTURED, ChargeState.DECLINED, ChargeState.AUTHORIZED, ChargeState.VOIDED])
+refund_states = st.sampled_from([RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED])
+index = st.integers(0, 9)
+actions = st.one_of(
+    st.builds(partial, st.just(World.send), begins=begins, refund_begins=refund_states),
+    st.builds(partial, st.just(World.evolve), charge=ends, refund=refund_states),
+    st.builds(partial, st.just(World.hear), index=index, keep=st.booleans()),
+    st.builds(partial, st.just(World.lose), index=index),
+    st.just(World.cancel),
+    st.builds(partial, st.just(World.refund), amount=st.integers(1, AMOUNT + 1)),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(actions, max_size=25), st.sampled_from([ChargeState.CAPTURED, ChargeState.DECLINED]))
+def test_in_any_order_of_facts_money_moves_once_and_everything_settles(
+    happened: list["partial[None]"], end: ChargeState
+) -> None:
+    world = World(rules.request(fresh()))
+    for action in happened:
+        action(world)
+
+    world.come_to_an_end(end)
+
+    payment, refunds = world.step.payment, world.step.refunds.values()
+    assert payment.task is None
+    assert all(refund.task is None for refund in refunds)
+    assert payment.refunding == 0
+    charged = world.bank.charges.get(charge_key("order"))
+    assert (payment.captured == AMOUNT) == (charged is ChargeState.CAPTURED)
+    given_back = [amount for amount, state in world.bank.refunds.values() if state is RefundState.SUCCEEDED]
+    assert payment.refunded == sum(given_back)
+    if payment.cancelled and all(refund.status is not RefundStatus.FAILED for refund in refunds):
+        assert payment.refunded == payment.captured
+    receivable = sum(
+        entry.amount if entry.debit is Account.PROVIDER_RECEIVABLE else -entry.amount for entry in world.step.entries
+    )
+    assert receivable == payment.captured - payment.refunded
+
+
+@pytest.mark.parametrize(
+    ("status", "cancelled", "state", "to", "facts"),
+    [
+        (Status.PROCESSING, False, ChargeState.CAPTURED, Status.CAPTURED, [PaymentCaptured]),
+        (Status.PROCESSING, False, ChargeState.DECLINED, Status.FAILED, [PaymentFailed]),
+        (Status.PROCESSING, True, ChargeState.DECLINED, Status.FAILED, [PaymentFailed]),
+        (Status.PROCESSING, True, ChargeState.REQUIRES_ACTION, Status.REQUIRES_ACTION, []),
+        (Status.PROCESSING, True, ChargeState.MISSING, Status.VOIDED, [PaymentVoided]),
+        (Status.PROCESSING, False, ChargeState.MISSING, Status.PROCESSING, []),
+        (Status.AUTHORIZED, True, ChargeState.VOIDED, Status.VOIDED, [PaymentVoided]),
+        (Status.AUTHORIZED, False, ChargeState.VOIDED, Status.FAILED, [PaymentFailed]),
+        (Status.AUTHORIZED, False, ChargeState.REQUIRES_ACTION, Status.AUTHORIZED, []),
+        (Status.CAPTURED, False, ChargeState.AUTHORIZED, Status.CAPTURED, []),
+        (Status.CAPTURED, False, ChargeState.CAPTURED, Status.CAPTURED, []),
+        (Status.CAPTURED, False, ChargeState.DECLINED, Status.CAPTURED, []),
+        (Status.FAILED, True, ChargeState.CAPTURED, Status.CAPTURED, [PaymentCaptured]),
+        (Status.VOIDED, True, ChargeState.CAPTURED, Status.CAPTURED, [PaymentCaptured]),
+        (Status.VOIDED, True, ChargeState.DECLINED, Status.VOIDED, []),
+    ],
+)
+def test_each_pair_of_state_and_word_has_one_outcome(
+    status: Status, cancelled: bool, state: ChargeState, to: Status, facts: list[type]
+) -> None:
+    captured = AMOUNT if status is Status.CAPTURED else 0
+
+    step = rules.hear(fresh(status=status, cancelled=cancelled, captured=captured), said(state, "lost_card"), "r")
+
+    assert step.payment.status is to
+    assert [type(fact) for fact, _ in step.facts] == facts
+    gives_back = cancelled and state is ChargeState.CAPTURED and captured == 0
+    assert [refund.key for refund in step.refunds.values()] == (["order:order:cancel-refund"] if gives_back else [])
+
+
+@pytest.mark.parametrize(
+    ("status", "to", "task"),
+    [
+        (Status.PENDING, Status.VOIDED, None),
+        (Status.PROCESSING, Status.PROCESSING, Task.FIND),
+        (Status.REQUIRES_ACTION, Status.REQUIRES_ACTION, Task.VOID),
+        (Status.AUTHORIZED, Status.AUTHORIZED, Task.VOID),
+        (Status.FAILED, Status.FAILED, None),
+        (Status.VOIDED, Status.VOIDED, None),
+    ],
+)
+def test_a_cancellation_is_remembered_and_asks_for_what_is_needed(
+    status: Status, to: Status, task: Task | None
+) -> None:
+    step = rules.cancel(fresh(status=status), CAUSE, new_id())
+
+    assert (step.payment.status, step.payment.cancelled, step.payment.task) == (to, True, task)
+    assert step.refunds == {}
+
+
+def test_a_cancellation_gives_back_only_what_is_not_on_its_way_back_yet() -> None:
+    paid = fresh(status=Status.CAPTURED, captured=AMOUNT, refunded=300, refunding=200)
+
+    step = rules.cancel(paid, CAUSE, "r").then(partial(rules.cancel, cause=CAUSE, refund_id="again"))
+
+    assert [(refund.key, refund.amount) for refund in step.refunds.values()] == [("order:order:cancel-refund", 1_500)]
+    assert step.payment.refunding == 1_700
+
+
+def test_a_payment_of_nothing_is_captured_without_a_provider() -> None:
+    step = rules.request(fresh(amount=0))
+
+    assert (step.payment.status, step.payment.task, step.payment.version) == (Status.CAPTURED, None, 1)
+    assert [fact.transaction_id for fact, _ in step.facts if isinstance(fact, PaymentCaptured)] == ["free"]
+    assert step.entries == ()
+
+
+def test_what_stays_unanswered_is_asked_again_later_and_later() -> None:
+    pauses = [pause_s(Task.CHARGE, Task.CHARGE, attempts) for attempts in (1, 2, 3, 7, 1_000)]
+
+    assert pauses == [1.0, 2.0, 4.0, 60.0, 60.0]
+    assert pause_s(None, Task.CHARGE, 0) == 0.0
+    assert pause_s(Task.CHARGE, Task.FIND, 1) == 30.0
+    assert pause_s(Task.FIND, None, 3) is None
+
+
+def test_a_key_tells_its_order() -> None:
+    assert order_of("order:42:charge:1") == "42"
+    assert [order_of(key) for key in ("order:42", "cart:42:charge:1", "")] == [None, None, None]

@@ -1,0 +1,189 @@
+"""A provider that is silent, repeats itself, and tells things in the wrong order."""
+
+import asyncio
+
+import pytest
+
+from tests.services.payment.till import Till, requested, returned
+from tradepost.kernel.ids import new_id
+from tradepost.services.payment import commands, jobs
+from tradepost.services.payment.domain.report import ChargeState, Unknown
+from tradepost.services.payment.domain.request import ChargeRequest
+from tradepost.services.payment.repository import claims
+
+
+async def test_a_charge_without_an_answer_is_found_under_its_key(till: Till) -> None:
+    order_id = await till.pay("pm_sim_timeoutAfterCharge")
+    assert await till.payment(order_id, "status, task, attempts") == ("processing", "charge", 1)
+    assert await till.published(order_id) == []
+
+    await till.wait()
+    await till.work()
+
+    assert await till.published(order_id) == ["captured"]
+    assert await till.db.fetchval("SELECT count(*) FROM simulator_charge") == 1
+
+
+async def test_a_webhook_told_three_times_takes_effect_once(till: Till) -> None:
+    order_id = await till.pay("pm_sim_duplicateWebhook")
+
+    assert await till.published(order_id) == ["captured"]
+    assert await till.history(order_id) == [("capture", "succeeded", 2_000)]
+    assert await till.db.fetchval("SELECT count(*) FROM webhook") == 1
+    assert await till.db.fetchval("SELECT count(*) FROM simulator_webhook") == 0
+
+
+async def test_a_webhook_that_arrives_before_the_answer_is_enough(till: Till) -> None:
+    order_id = await till.request("pm_sim_webhookFirst")
+    async with till.db.transaction() as tx:
+        payments, _ = await claims.to_send(tx)
+    requests = [jobs._charge_of(payment) for _, payment in payments]
+
+    answers = await till.desk.provider.charge(requests)
+
+    assert await till.published(order_id) == ["captured"]
+    async with till.db.transaction() as tx:
+        await commands.record(tx, answers)
+    assert await till.published(order_id) == ["captured"]
+    assert await till.balances() == {"provider_receivable": 2_000, "sales": -2_000}
+
+
+async def test_webhooks_in_the_wrong_order_end_in_the_right_state(till: Till) -> None:
+    order_id = await till.request("pm_sim_reorderedWebhooks")
+    await jobs.send(till.desk)
+    assert await till.payment(order_id, "status, task") == ("processing", "find")
+
+    await jobs.deliver(till.desk)
+
+    assert await till.published(order_id) == ["captured"]
+    assert await till.db.fetchval("SELECT count(*) FROM webhook") == 2
+
+
+async def test_an_authorization_is_told_apart_from_its_later_capture(till: Till) -> None:
+    order_id = await till.pay("pm_sim_captureLater")
+    assert await till.published(order_id) == ["authorized"]
+
+    await till.wait()
+    await till.work()
+
+    assert await till.published(order_id) == ["authorized", "captured"]
+    assert await till.bank(order_id) == ("captured", 0)
+
+
+async def test_the_sweep_finds_what_no_webhook_told(till: Till) -> None:
+    order_id = await till.request("pm_sim_reorderedWebhooks")
+    await jobs.send(till.desk)
+    async with till.db.transaction() as tx:
+        await tx.execute("DELETE FROM simulator_webhook")
+    await jobs.sweep(till.desk)
+    assert await till.published(order_id) == []
+
+    await till.wait()
+    await jobs.sweep(till.desk)
+
+    assert await till.published(order_id) == ["captured"]
+
+
+async def test_a_sender_that_dies_leaves_a_lease_that_ends(till: Till) -> None:
+    order_id = await till.request()
+    async with till.db.transaction() as tx:
+        payments, _ = await claims.to_send(tx)
+    assert len(payments) == 1
+    await till.desk.provider.charge([jobs._charge_of(payment) for _, payment in payments])
+
+    assert not await jobs.send(till.desk)
+    assert await till.published(order_id) == []
+    await till.wait()
+    await till.work()
+
+    assert await till.published(order_id) == ["captured"]
+    assert await till.bank(order_id) == ("captured", 0)
+
+
+async def test_a_cancelled_charge_that_never_reached_the_provider_is_voided(till: Till) -> None:
+    order_id = await till.request()
+    async with till.db.transaction() as tx:
+        await claims.to_send(tx)
+    await till.cancel(order_id)
+
+    await till.wait()
+    await till.work()
+
+    assert await till.published(order_id) == ["voided"]
+    assert await till.bank(order_id) is None
+
+
+async def test_a_provider_that_is_down_is_asked_again_under_the_same_key(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(_requests: object) -> None:
+        raise ConnectionRefusedError("nobody there")
+
+    order_id = await till.request()
+    with monkeypatch.context() as patched:
+        patched.setattr(till.desk.simulator, "charge", down)
+        await till.work()
+        assert await till.payment(order_id, "status, task, claimed_until") == ("processing", "charge", None)
+
+    await till.wait()
+    await till.work()
+
+    assert await till.published(order_id) == ["captured"]
+
+
+async def test_senders_and_webhooks_at_once_charge_once(till: Till) -> None:
+    orders = [new_id() for _ in range(60)]
+    methods = ["pm_card_visa", "pm_sim_webhookFirst", "pm_sim_duplicateWebhook", "pm_sim_reorderedWebhooks"]
+    await till.request_all([requested(order, method=methods[n % 4]) for n, order in enumerate(orders)])
+
+    await asyncio.gather(*(job(till.desk) for job in (jobs.send, jobs.deliver, jobs.sweep) for _ in range(2)))
+    await till.work()
+
+    for order_id in orders:
+        assert await till.published(order_id) == ["captured"]
+    assert await till.balances() == {"provider_receivable": 120_000, "sales": -120_000}
+
+
+async def test_a_refund_that_takes_its_time_is_announced_when_it_arrived(till: Till) -> None:
+    order_id = await till.pay("pm_card_refundPending")
+    await till.take_back(returned(order_id, 700))
+    await till.work()
+    assert await till.payment(order_id) == ("captured", 2_000, 700, 0)
+    assert await till.published(order_id) == ["captured"]
+
+    await till.wait()
+    await till.work()
+
+    assert await till.payment(order_id) == ("captured", 2_000, 0, 700)
+    assert await till.published(order_id) == ["captured", "refunded"]
+    assert [line[:2] for line in await till.history(order_id)][1:] == [("refund", "pending"), ("refund", "succeeded")]
+
+
+async def test_a_refund_that_comes_back_is_reversed_in_the_ledger_and_may_be_made_again(till: Till) -> None:
+    order_id = await till.pay("pm_card_refundFail")
+    await till.take_back(returned(order_id, 2_000))
+    await till.work()
+    assert await till.published(order_id) == ["captured", "refunded"]
+    assert await till.balances() == {"provider_receivable": 0, "sales": -2_000, "refunds": 2_000}
+
+    await till.wait()
+    await till.work()
+
+    assert await till.payment(order_id) == ("captured", 2_000, 0, 0)
+    assert await till.balances() == {"provider_receivable": 2_000, "sales": -2_000, "refunds": 0}
+    assert await till.bank(order_id) == ("captured", 0)
+    assert [status for _, _, status in await till.refunds(order_id)] == ["failed"]
+
+
+async def test_the_provider_does_not_answer_a_key_that_comes_back_with_other_money(till: Till) -> None:
+    asked = ChargeRequest(key="order:1:charge:1", amount=100, currency="USD", method="pm_card_visa")
+    dearer = ChargeRequest(key="order:1:charge:1", amount=101, currency="USD", method="pm_card_visa")
+
+    first, second = [(await till.desk.provider.charge([request]))[0] for request in (asked, dearer)]
+    again = (await till.desk.provider.charge([asked]))[0]
+
+    assert first == again
+    assert not isinstance(first, Unknown)
+    assert first.state is ChargeState.CAPTURED
+    assert second == Unknown(key="order:1:charge:1", why="idempotency_key_reused")
+    assert await till.db.fetchval("SELECT sum(amount) FROM simulator_charge") == 100
