@@ -20,6 +20,17 @@ ROUTES_EXAMPLES: Final = """Examples:
   tradepost routes
   tradepost routes order POST       those whose line holds both words"""
 
+IMPORT_EXAMPLES: Final = """Ends with 1 when a row was rejected, with 2 when the file could not be imported.
+
+Examples:
+  tradepost import products.csv --dry-run
+  tradepost import products.csv --currency GBP --report report.jsonl"""
+SIMULATE_EXAMPLES: Final = """Start the server with TRADEPOST_RATE_LIMITS=off to see how fast it is.
+
+Examples:
+  tradepost simulate online_retail.csv.xz --limit 1000
+  tradepost simulate online_retail.csv.xz --rate 50 --journal journal.jsonl"""
+
 
 def _version() -> str:
     from importlib.metadata import version
@@ -45,6 +56,18 @@ app.command(
     name="routes",
     help="List every endpoint, and who may call it.",
     help_epilogue=ROUTES_EXAMPLES,
+)
+app.command(
+    "tradepost.console.import_:import_",
+    name="import",
+    help="Import products from a Shopify CSV.",
+    help_epilogue=IMPORT_EXAMPLES,
+)
+app.command(
+    "tradepost.console.simulate:simulate",
+    name="simulate",
+    help="Play a real order log through the API, then audit.",
+    help_epilogue=SIMULATE_EXAMPLES,
 )
 app.command("tradepost.console.carrier:carrier", name="carrier")
 

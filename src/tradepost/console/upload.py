@@ -22,7 +22,7 @@ async def send_file(
     query: Mapping[str, str] | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
     """The lines of the report, the last one of which holds `summary`. Errors: InstanceError when the file is refused,
-    or the report breaks off."""
+    or its import stops on the way."""
     headers = {**instance.authorization(), "Content-Type": content_type}
     timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_S)
     url = f"{instance.url}{path}"
@@ -34,7 +34,7 @@ async def send_file(
             async for raw in _lines(response.content):
                 line = _line.decode(raw)
                 is_whole = "summary" in line
-                yield line
+                yield _unless_failed(path, line)
     except (aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
         raise InstanceError(f"POST {path}: {error or type(error).__name__}") from error
     if not is_whole:
@@ -50,6 +50,13 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
                 yield line
     if rest.strip():
         yield rest
+
+
+def _unless_failed(path: str, line: dict[str, Any]) -> dict[str, Any]:
+    failure = line.get("failure")
+    if failure is not None:
+        raise InstanceError(f"POST {path}: stopped after {failure.get('rows', 0)} rows: {failure.get('detail')}")
+    return line
 
 
 def _refusal(status: int, content: bytes) -> str:

@@ -132,15 +132,20 @@ class Batcher(Generic[I, R]):
         for attempt in range(1, LOST_TRIES + 1):
             try:
                 async with self._db.transaction() as tx:
-                    verdicts = await self._run(tx, items)
-                    if len(verdicts) != len(items):
-                        raise ValueError(f"{len(verdicts)} verdicts for {len(items)} items")
-                return verdicts  # noqa: RET504 - only after the commit
+                    verdicts = _one_each(await self._run(tx, items), items)
+                return verdicts  # only after the commit
             except Exception as error:
                 if not is_retryable(error) or attempt == LOST_TRIES:
                     raise
                 await asyncio.sleep(LOST_PAUSE_S * attempt)
         raise AssertionError("unreachable")
+
+
+def _one_each(verdicts: Sequence[R | Refusal], items: Sequence[I]) -> Sequence[R | Refusal]:
+    """Before the commit: a verdict too few would leave a caller waiting for ever."""
+    if len(verdicts) != len(items):
+        raise ValueError(f"{len(verdicts)} verdicts for {len(items)} items")
+    return verdicts
 
 
 def _settle(waiting: _Waiting[I, R], verdict: R | Exception) -> None:

@@ -57,12 +57,11 @@ async def test_nobody_can_be_flooded_with_letters(house: House) -> None:
     assert [one["template"] for one in await house.letters("ada@shop.test")].count("reset_password") == 3
 
 
-@pytest.mark.parametrize("spoil", ["used_at = now()", "expires_at = now()"])
-async def test_a_link_that_is_used_or_too_old_sets_no_password(house: House, spoil: str) -> None:
+async def test_a_link_that_is_too_old_sets_no_password(house: House) -> None:
     await house.register()
     await house.anonymous.post("/user/password/forgot", {"email": "ada@shop.test"})
     token = await house.token("ada@shop.test", "reset_password")
-    await house.desk.db.fetch(f"UPDATE link SET {spoil}")
+    await house.desk.db.fetch("UPDATE link SET expires_at = now()")
 
     answer = await house.anonymous.post("/user/password/reset", {"token": token, "password": NEW})
 
@@ -258,11 +257,6 @@ async def test_a_letter_with_an_expired_link_is_not_sent(house: House, mailbox: 
 
     assert [letter["status"] for letter in await house.letters("ada@shop.test")] == ["expired"]
     assert mailbox.letters == []
-
-
-async def test_letters_are_for_administrators(house: House) -> None:
-    staff = house.as_("staff", "user:read", "user:write")
-    assert (await staff.get("/user/letters")).error == (403, "forbidden")
 
 
 def test_mail_servers_are_named_by_a_url() -> None:

@@ -199,7 +199,7 @@ def _instant(text: str) -> datetime:
     """As the log tells it, in the time of its own clock: it only serves to sort."""
     for form in DATES:
         try:
-            return datetime.strptime(text.strip(), form)  # noqa: DTZ007
+            return datetime.strptime(text.strip(), form)
         except ValueError:
             continue
     raise ValueError(text)

@@ -121,7 +121,9 @@ class Play:
     async def _return(self, invoice: Invoice, back: GivenBack) -> None:
         order_id, refusals = back.order.order_id, self.outcomes.refused_cancellations
         key = f"{self.run}-{invoice.number}-{order_id}"
-        asked = await self._post(f"{ORDERS}/{order_id}/returns", f"{key}-return", bodies.return_(back, invoice), refusals)
+        asked = await self._post(
+            f"{ORDERS}/{order_id}/returns", f"{key}-return", bodies.return_(back, invoice), refusals
+        )
         if asked is None or asked.status >= 300:
             return
         path = f"/order/returns/{asked.told.return_id}/receive"

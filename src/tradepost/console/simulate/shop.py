@@ -31,7 +31,7 @@ async def _import_products(client: Client, products: Sequence[Product], stock_fa
     file = _pieces(bodies.product_file(products, stock_factor))
     query = {"currency": bodies.CURRENCY}
     async for line in send_file(client.session, client.instance, "/product/imports", "text/csv", file, query):
-        if "reason" in line:
+        if line.get("kind") == "rejection":
             raise InstanceError(f"the products could not be imported: {_rejection(line)}")
 
 

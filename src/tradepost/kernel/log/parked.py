@@ -43,7 +43,7 @@ SELECT count(*) FROM gone
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
-    """A key that waits: `event_id`, `type` and `error` are those of the first of its `events`, which stands at fault."""
+    """A key that waits: `event_id`, `type` and `error` are those of the first of its `events`, the culprit."""
 
     source: str
     group: str

@@ -14,6 +14,7 @@ import asyncpg
 from tradepost.kernel.log.batch import TICK_COLUMNS, Tick
 
 LOCK_TIMEOUT: Final = "30s"
+TICK_LOCK: Final = 7238113970  # that of log.tick()
 
 _SCHEMAS: Final = """
 SELECT quote_ident(nspname) AS schema FROM pg_attribute
@@ -70,6 +71,7 @@ async def rebase(admin_url: str, *, readers: Sequence[str] = ()) -> Rebasing:
         await stack.enter_async_context(log.transaction())  # entered first, so committed last: it closes the matter
         for other in others:
             await stack.enter_async_context(other.transaction())
+        await log.execute("SELECT pg_advisory_xact_lock($1)", TICK_LOCK)
         last = Tick.of(await log.fetchrow(f"SELECT {TICK_COLUMNS} FROM log.tick ORDER BY id DESC LIMIT 1"))
         strays, halfway = await _strays(log, [log, *others], last)
         if await log.fetchval("SELECT log.same_system()") and not strays and not halfway:

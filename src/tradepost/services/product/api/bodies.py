@@ -1,6 +1,6 @@
 """What staff send about products and their variants."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from tradepost.kernel.http.body import Amount, Body, Currency, Id, ShortText, Units
 from tradepost.kernel.money import CURRENCIES
 from tradepost.services.product.domain.editing import Wish
-from tradepost.services.product.domain.product import Image, Scalar, Status, invalid
+from tradepost.services.product.domain.product import Image, Status, invalid
 from tradepost.services.product.shopify.drafts import MAX_HTML, MAX_IMAGES, MAX_LONG_TEXT, MAX_TAGS, MAX_TEXT, MAX_URL
 from tradepost.services.product.shopify.sanitise import sanitise
 
@@ -53,19 +53,19 @@ class VariantBody(Body, frozen=True, kw_only=True):
     options: dict[Name, Name] | None = None
     stock: Units | None = None
     price: Amount | UnsetType = UNSET
-    compare_at_price: Amount | None | UnsetType = UNSET
-    cost: Amount | None | UnsetType = UNSET
-    barcode: Label | None | UnsetType = UNSET
-    grams: Grams | None | UnsetType = UNSET
+    compare_at_price: Amount | UnsetType | None = UNSET
+    cost: Amount | UnsetType | None = UNSET
+    barcode: Label | UnsetType | None = UNSET
+    grams: Grams | UnsetType | None = UNSET
     weight_unit: Literal["", "g", "kg", "lb", "oz"] | UnsetType = UNSET
     requires_shipping: bool | UnsetType = UNSET
     taxable: bool | UnsetType = UNSET
     continue_selling: bool | UnsetType = UNSET
-    image_url: Url | None | UnsetType = UNSET
+    image_url: Url | UnsetType | None = UNSET
 
     def wish(self) -> Wish:
         """For the domain."""
-        fields = {name: value for name, value in _named(self, _VARIANT_FIELDS)}
+        fields = dict(_named(self, _VARIANT_FIELDS))
         if "barcode" in fields:
             fields["barcode"] = (fields["barcode"] or "").strip() or None
         options = (
@@ -76,12 +76,12 @@ class VariantBody(Body, frozen=True, kw_only=True):
 
 class _Fields(Body, frozen=True, kw_only=True):
     handle: Handle | UnsetType = UNSET
-    description: Html | None | UnsetType = UNSET
+    description: Html | UnsetType | None = UNSET
     vendor: Label | UnsetType = UNSET
     type: Label | UnsetType = UNSET
     tags: Annotated[list[Tag], Meta(max_length=MAX_TAGS)] | UnsetType = UNSET
     status: Status | UnsetType = UNSET
-    category_id: Id | None | UnsetType = UNSET
+    category_id: Id | UnsetType | None = UNSET
     images: Annotated[list[ImageBody], Meta(max_length=MAX_IMAGES)] | UnsetType = UNSET
     seo: SeoBody | UnsetType = UNSET
     gift_card: bool | UnsetType = UNSET
@@ -153,11 +153,6 @@ def fields_of(body: CreateProduct | EditProduct) -> dict[str, Any]:
     if body.seo is not UNSET:
         fields |= {f"seo_{name}": text.strip() for name, text in _named(body.seo, ("title", "description"))}
     return fields
-
-
-def metadata_of(body: CreateProduct | EditProduct) -> Mapping[str, Scalar | None]:
-    """What is said of metadata; None removes."""
-    return body.metadata
 
 
 def _currency(code: str) -> str:

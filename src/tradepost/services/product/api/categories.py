@@ -29,7 +29,7 @@ class EditCategory(Body, frozen=True, kw_only=True):
     """Another name, or another parent; null is the root."""
 
     name: Name | UnsetType = UNSET
-    parent_id: Id | None | UnsetType = UNSET
+    parent_id: Id | UnsetType | None = UNSET
 
 
 class CreatedCategory(CategoryView, frozen=True, kw_only=True):

@@ -91,7 +91,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A product before and after; `opening` is the stock that variants which are new with it begin with, by their id."""
+    """A product before and after; `opening` is the stock of variants that are new with it, by their id."""
 
     before: Product | None
     after: Product

@@ -95,10 +95,11 @@ class _Statement:
         sort = wanted.sort if wanted.sort and (wanted.q or wanted.sort != "relevance") else None
         sort = sort or ("relevance" if wanted.q else "newest")
         key, down = _KEYS[sort], (sort in _DESCENDING) != (wanted.before is not None)
+        limit = self._argument("limit", wanted.limit + 1)
         self.sql = (
             f"{hits} SELECT product.id::text AS id FROM {source}"
             f" WHERE {' AND '.join([*self._filters(), *self._cursor(key, source, down)]) or 'TRUE'}"
-            f" ORDER BY {key} {_order(down)}, product.id {_order(down)} LIMIT {self._argument('limit', wanted.limit + 1)}"
+            f" ORDER BY {key} {_order(down)}, product.id {_order(down)} LIMIT {limit}"
         )
 
     def _hits(self, like: bool) -> tuple[str, str]:

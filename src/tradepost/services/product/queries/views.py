@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -55,7 +55,7 @@ class VariantView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     price: int
     compare_at_price: int | None
-    cost: int | None | msgspec.UnsetType = msgspec.UNSET
+    cost: int | msgspec.UnsetType | None = msgspec.UNSET
     stock: int
     orderable: bool
     options: Mapping[str, str]
@@ -114,7 +114,7 @@ class ProductView(msgspec.Struct, frozen=True, kw_only=True):
 _SAME_FIELDS: Final = tuple(name for name in VariantView.__struct_fields__ if name not in ("name", "cost", "options"))
 
 
-def shown(product: StoredProduct, *, staff: bool) -> dict[str, object]:
+def shown(product: StoredProduct, *, staff: bool) -> dict[str, Any]:
     """The fields of the product's view."""
     return {
         "id": product.id,

@@ -14,7 +14,7 @@ _REVOKE: Final = "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_a
 _FIND: Final = "SELECT id::text, permissions FROM api_key WHERE hash = $1 AND revoked_at IS NULL"
 _USED: Final = """
 UPDATE api_key SET last_used_at = $2
-WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2 - interval '1 minute')
+WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2::timestamptz - interval '1 minute')
 """
 
 
