@@ -28,7 +28,7 @@ async def test_every_event_is_seen_on_the_log(shop: Shop) -> None:
     asked = (await shop.buy(buyer, "MUG-1", 1, payment_method="pm_card_threeDSecure2Required")).json
     assert asked["action_url"], asked
     await buyer.post(f"/order/orders/{asked['order_id']}/cancel", {})
-    await shop.buy(buyer, "MUG-1", 1, payment_method="pm_sim_reorderedWebhooks")
+    await shop.buy(buyer, "MUG-1", 1, payment_method="pm_sim_captureLater")
     await eventually(lambda: shop.seen(), lambda seen: seen["shipping.created"] >= 3)
     await shop.turn_carrier(3601)
     await shop.order_becomes(first, "shipped")

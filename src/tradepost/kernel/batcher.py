@@ -133,7 +133,7 @@ class Batcher(Generic[I, R]):
             try:
                 async with self._db.transaction() as tx:
                     verdicts = _one_each(await self._run(tx, items), items)
-                return verdicts  # only after the commit
+                return verdicts  # noqa: RET504 - only after the commit
             except Exception as error:
                 if not is_retryable(error) or attempt == LOST_TRIES:
                     raise

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.kernel.http.driver import Response
-from tests.services.user.house import House
+from tests.services.user.house import SOMEBODY, House
 from tradepost.kernel.errors import Unauthenticated
 from tradepost.services.user.commands.first_admin import ensure_admin
 from tradepost.services.user.jobs import purge_all
@@ -109,10 +109,10 @@ async def test_administration_is_for_administrators(house: House) -> None:
         ("GET", "/user/users"),
         ("GET", "/user/api-keys"),
         ("POST", "/user/api-keys"),
-        ("DELETE", f"/user/api-keys/{new_id()}"),
-        ("PUT", f"/user/users/{new_id()}/roles"),
-        ("POST", f"/user/users/{new_id()}/disable"),
-        ("POST", f"/user/users/{new_id()}/erase"),
+        ("DELETE", f"/user/api-keys/{SOMEBODY}"),
+        ("PUT", f"/user/users/{SOMEBODY}/roles"),
+        ("POST", f"/user/users/{SOMEBODY}/disable"),
+        ("POST", f"/user/users/{SOMEBODY}/erase"),
         ("GET", "/user/letters"),
     ):
         assert (await staff.call(method, path, [b""])).error == (403, "forbidden")

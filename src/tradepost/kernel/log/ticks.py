@@ -118,7 +118,8 @@ class Ticks:
             raise Rebased(
                 "the database was restored into another cluster: run `tradepost log rebase` before anything else"
             )
-        if self._newest is not None and await self.pool.fetchval(_UUID, self._newest.id) != self._newest.uuid:
+        newest = self._newest  # held on to: while we ask, a newer one may come
+        if newest is not None and await self.pool.fetchval(_UUID, newest.id) != newest.uuid:
             raise Rebased("the database was exchanged for an older one while we ran: start again")
 
     async def _tick(self) -> None:
