@@ -10,25 +10,23 @@ from tradepost.main import SERVICES
 # lies beyond it. As in `kernel/log/batch.py`, those are the events that its tick does not show.
 _UNREAD: Final = """
 SELECT format('%s has yet to read %s events of %s', '{group}', count(*), '{source}')
-FROM (SELECT first_slot, last_slot, last_id, prev.id AS known, prev.epoch, prev.snapshot, cur.snapshot AS toward
+FROM (SELECT first_slot, last_slot, last_id, prev.epoch AS known, prev.snapshot, cur.snapshot AS toward
       FROM "{schema}".cursor
-      LEFT JOIN log.tick AS prev ON prev.id = cursor.tick AND prev.uuid = cursor.tick_uuid
+      JOIN log.tick AS prev ON prev.id = cursor.tick AND prev.uuid = cursor.tick_uuid
       LEFT JOIN log.tick AS cur ON cur.id = cursor.toward
       WHERE source = '{source}' AND "group" = '{group}') AS place
-CROSS JOIN LATERAL (
-    SELECT id FROM "{source}".event
-    WHERE type IN ({types}) AND slot BETWEEN first_slot AND last_slot
-      AND (event.epoch = place.epoch AND xid >= pg_snapshot_xmax(snapshot)
-           OR event.epoch = place.epoch AND xid = ANY (ARRAY(SELECT pg_snapshot_xip(snapshot)))
-           OR event.epoch > place.epoch
-           OR place.known IS NULL)
-      AND NOT COALESCE(id <= last_id AND pg_visible_in_snapshot(xid, toward), FALSE)
-    OFFSET 0) AS unread
+JOIN "{source}".event
+  ON epoch = known AND xid >= pg_snapshot_xmax(snapshot)
+  OR epoch = known AND xid = ANY (ARRAY(SELECT pg_snapshot_xip(snapshot)))
+  OR epoch > known
+WHERE type IN ({types}) AND slot BETWEEN first_slot AND last_slot
+  AND NOT COALESCE(id <= last_id AND pg_visible_in_snapshot(xid, toward), FALSE)
 HAVING count(*) > 0
 UNION ALL
-SELECT format('%s has never read %s', '{group}', '{source}')
+SELECT format('%s does not stand anywhere in the log of %s', '{group}', '{source}')
 WHERE EXISTS (SELECT FROM "{source}".event WHERE type IN ({types}))
-  AND NOT EXISTS (SELECT FROM "{schema}".cursor WHERE source = '{source}' AND "group" = '{group}')
+  AND NOT EXISTS (SELECT FROM "{schema}".cursor JOIN log.tick ON tick.id = cursor.tick AND tick.uuid = cursor.tick_uuid
+                  WHERE source = '{source}' AND "group" = '{group}')
 """
 
 

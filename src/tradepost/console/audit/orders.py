@@ -22,8 +22,8 @@ GROUP BY key HAVING min(at) FILTER (WHERE type = 'order.created') >= {SINCE} OR 
 _PATH: Final = f"SELECT format('order %s: %s', key, told) FROM ({_STEPS}) AS path WHERE steps !~ '{LEGAL}'"
 
 _STATE: Final = f"""
-SELECT format('order %s is %s at version %s, but its events say: %s', COALESCE(id::text, key), COALESCE(status, 'missing'),
-              COALESCE(version, 0), COALESCE(told, 'nothing'))
+SELECT format('order %s is %s at version %s, but its events say: %s', COALESCE(id::text, key),
+              COALESCE(status, 'missing'), COALESCE(version, 0), COALESCE(told, 'nothing'))
 FROM (SELECT * FROM "order".orders WHERE created_at >= {SINCE}) AS orders
 FULL JOIN (SELECT key, version AS events, steps, told FROM ({_STEPS}) AS path) AS path ON key = id::text
 WHERE id IS NULL OR steps IS NULL OR version <> events

@@ -33,7 +33,8 @@ WITH gone AS (
     FROM inventory.movement WHERE reason IN ('sold', 'cancelled') GROUP BY order_id, sku
 )
 SELECT format('order %s, %s: %s sold and %s taken back, but %s and %s moved', order_id, sku,
-              COALESCE(gone.sold, 0), COALESCE(gone.cancelled, 0), COALESCE(moved.sold, 0), COALESCE(moved.cancelled, 0))
+              COALESCE(gone.sold, 0), COALESCE(gone.cancelled, 0),
+              COALESCE(moved.sold, 0), COALESCE(moved.cancelled, 0))
 FROM gone FULL JOIN moved USING (order_id, sku)
 WHERE COALESCE(gone.sold, 0) <> COALESCE(moved.sold, 0) OR COALESCE(gone.cancelled, 0) <> COALESCE(moved.cancelled, 0)
 """
@@ -84,7 +85,8 @@ _TOLD: Final = f"""
 SELECT format('%s: %s events counted, %s on the log', sku, stock.events, COALESCE(told.events, 0))
 FROM inventory.stock
 LEFT JOIN (SELECT key AS sku, count(*) AS events FROM inventory.event
-           WHERE type IN ('inventory.adjusted', 'inventory.low', 'inventory.available') GROUP BY key) AS told USING (sku)
+           WHERE type IN ('inventory.adjusted', 'inventory.low', 'inventory.available')
+           GROUP BY key) AS told USING (sku)
 WHERE stock.events <> COALESCE(told.events, 0) AND {SINCE} = '-infinity'
 """
 

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from aiosmtplib import SMTPException
 
 from tradepost.kernel.clock import now
 from tradepost.kernel.http import idempotency
@@ -56,7 +55,7 @@ async def _send(letter: Letter, desk: Desk, smtp: Smtp) -> Outcome:
         await smtp.send(message_id=letter.id, recipient=letter.recipient, subject=subject, text=text)
     except Undeliverable as error:
         return Outcome(letter=letter, status="failed", error=str(error)[:ERROR_LIMIT])
-    except (SMTPException, OSError) as error:
+    except Exception as error:  # whatever it is, what became of the other letters must be recorded
         return _later(letter, error, now())
     return Outcome(letter=letter, status="sent")
 

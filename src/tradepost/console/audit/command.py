@@ -1,0 +1,37 @@
+"""`tradepost audit`."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from tradepost import settings
+from tradepost.console.audit.examine import audit
+from tradepost.console.audit.journal import JournalError
+from tradepost.console.instance import InstanceError, database_url
+from tradepost.settings import SettingsError
+
+WAIT_S: Final = 60.0
+FAILED: Final = 2
+
+
+def command(*, wait: float = WAIT_S, journal: Path | None = None) -> None:
+    """Check that nothing was lost, sold twice or charged twice: stock, ledger, orders, parcels and messages.
+
+    It only reads the database, and exits with 1 when anything is violated.
+
+    Parameters
+    ----------
+    wait
+        Seconds to wait until all that is under way is done; what is not done by then is a violation.
+    journal
+        The journal of a simulation: each order that was answered must exist once, with its total.
+    """
+    try:
+        code = asyncio.run(audit(database_url(settings.read()), journal=journal, wait_s=wait, echo=print))
+    except (InstanceError, SettingsError, JournalError, OSError, asyncpg.PostgresError) as error:
+        print(f"tradepost: {error}", file=sys.stderr)
+        raise SystemExit(FAILED) from None
+    raise SystemExit(code)

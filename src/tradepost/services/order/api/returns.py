@@ -1,0 +1,52 @@
+"""Returns over HTTP."""
+
+from tradepost.kernel.clock import now
+from tradepost.kernel.database import Tx
+from tradepost.kernel.http.body import ListOf
+from tradepost.kernel.http.endpoint import Request
+from tradepost.kernel.ids import new_id
+from tradepost.services.order import queries, returns
+from tradepost.services.order.api.bodies import ReceiveReturn, RequestReturn, ReturnItem
+from tradepost.services.order.api.orders import WRITE
+from tradepost.services.order.api.waiting import READ
+from tradepost.services.order.desk import Desk
+from tradepost.services.order.domain.return_ import ReturnLine
+from tradepost.services.order.views import ReturnView
+
+
+async def request_return(request: Request[RequestReturn, None], desk: Desk, tx: Tx) -> ReturnView:
+    """Ask to send goods back."""
+    caller, return_id = request.caller, new_id()
+    owner = None if caller.may(WRITE) else caller.user_id
+    lines = _back(request.body.items)
+    await returns.request(tx, return_id, request.path["order_id"], owner, lines, request.body.reason, now())
+    return await queries.return_in(tx, return_id)
+
+
+async def list_returns(request: Request[None, None], desk: Desk) -> ListOf[ReturnView]:
+    """The returns of an order."""
+    caller = request.caller
+    return await queries.returns(desk.db, request.path["order_id"], caller.user_id, everyones=caller.may(READ))
+
+
+async def approve_return(request: Request[None, None], desk: Desk, tx: Tx) -> ReturnView:
+    """Let the goods come."""
+    await returns.approve(tx, request.path["return_id"], now())
+    return await queries.return_in(tx, request.path["return_id"])
+
+
+async def reject_return(request: Request[None, None], desk: Desk, tx: Tx) -> ReturnView:
+    """Refuse the return."""
+    await returns.reject(tx, request.path["return_id"], now())
+    return await queries.return_in(tx, request.path["return_id"])
+
+
+async def receive_return(request: Request[ReceiveReturn | None, None], desk: Desk, tx: Tx) -> ReturnView:
+    """The goods are back: what can be sold is restocked, the money refunded."""
+    arrived = _back(request.body.items) if request.body and request.body.items else None
+    await returns.receive(tx, request.path["return_id"], arrived, request.cause, now())
+    return await queries.return_in(tx, request.path["return_id"])
+
+
+def _back(items: list[ReturnItem]) -> list[ReturnLine]:
+    return [ReturnLine(sku=item.sku, quantity=item.quantity, restock=item.restock) for item in items]
