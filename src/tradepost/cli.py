@@ -69,6 +69,11 @@ app.command(
     help="Play a real order log through the API, then audit.",
     help_epilogue=SIMULATE_EXAMPLES,
 )
+app.command(
+    "tradepost.console.audit.command:command",
+    name="audit",
+    help="Check that nothing was lost, sold twice or charged twice.",
+)
 app.command("tradepost.console.carrier:carrier", name="carrier")
 
 

@@ -53,8 +53,8 @@ class Double:
         return reply
 
 
-def told(status: int, **members: Any) -> web.Response:
-    return web.json_response(members, status=status)
+def told(code: int, **members: Any) -> web.Response:
+    return web.json_response(members, status=code)
 
 
 def refused(status: int, error: str, retry_after: str | None = None) -> web.Response:

@@ -86,9 +86,8 @@ async def test_the_set_up_imports_products_and_customers_and_waits_until_all_can
     assert user_ids == {"17850": "user-1", "13047": "user-2"}
     assert double.paths() == [IMPORTS, "/user/imports", *["/order/orders"] * 3]
     rows = list(csv.DictReader(io.StringIO(double.calls[0][2])))
-    assert [
-        (row["Handle"], row["Variant SKU"], row["Variant Price"], row["Variant Inventory Qty"]) for row in rows
-    ] == [
+    columns = ("Handle", "Variant SKU", "Variant Price", "Variant Inventory Qty")
+    assert [tuple(row[column] for column in columns) for row in rows] == [
         ("mug", "MUG", "2.50", "10"),
         ("tin", "TIN", "0.01", "9"),
         ("mug-2", "mug", "1.00", "1"),

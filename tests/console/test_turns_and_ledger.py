@@ -1,6 +1,7 @@
 """Whose turn it is, and what a cancellation is about."""
 
 from datetime import datetime
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,9 +34,11 @@ def test_guests_wait_for_nobody() -> None:
 
 
 @given(st.lists(st.sampled_from([None, "a", "b", "c"]), max_size=30), st.randoms(use_true_random=False))
-def test_everything_is_played_once_and_each_customers_in_order(customers, random) -> None:  # type: ignore[no-untyped-def]
+def test_everything_is_played_once_and_each_customers_in_order(customers: list[str | None], random: Random) -> None:
     invoices = [_invoice(str(at), customer) for at, customer in enumerate(customers)]
-    turns, playing, played = Turns(invoices), [], []
+    turns = Turns(invoices)
+    playing: list[Invoice] = []
+    played: list[Invoice] = []
     while True:
         if len(playing) < 3 and (new := turns.next()) is not None:
             playing.append(new)

@@ -54,7 +54,7 @@ async def test_only_a_tick_notifies(
     heard: list[str] = []
     await superuser.add_listener("tradepost_tick", lambda *args: heard.append(args[-1]))
     functions = await superuser.fetch(
-        "SELECT proname FROM pg_proc WHERE pronamespace::regnamespace::text IN ('log', 'probe') AND prosrc ~* 'notify'"
+        "SELECT proname FROM pg_proc WHERE pronamespace::regnamespace::text NOT IN ('pg_catalog', 'extension') AND prosrc ~* 'notify'"
     )
     await move(database, "a", "b")
     await superuser.execute("SELECT 1")
@@ -66,7 +66,6 @@ async def test_only_a_tick_notifies(
 
     assert heard == ["2"]
     assert {row["proname"] for row in functions} == {"tick", "open_epoch"}
-    assert await superuser.fetchval("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal") == 0
 
 
 async def _eventually(superuser: "asyncpg.Connection[Any]", heard: list[str]) -> bool:

@@ -166,14 +166,25 @@ actions = st.one_of(
     st.builds(partial, st.just(World.refund), amount=st.integers(1, AMOUNT + 1)),
 )
 
+_ROUND = [
+    partial(World.send, begins=ChargeState.CAPTURED, refund_begins=RefundState.SUCCEEDED),
+    partial(World.hear, index=0, keep=False),
+]
+PAID = _ROUND
+PAID_AND_PARTLY_REFUNDED = [*_ROUND, partial(World.refund, amount=500), *_ROUND]
+
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(actions, max_size=25), st.sampled_from([ChargeState.CAPTURED, ChargeState.DECLINED]))
+@given(
+    st.sampled_from([[], PAID, PAID_AND_PARTLY_REFUNDED]),
+    st.lists(actions, max_size=20),
+    st.sampled_from([ChargeState.CAPTURED, ChargeState.DECLINED]),
+)
 def test_in_any_order_of_facts_money_moves_once_and_everything_settles(
-    happened: list["partial[None]"], end: ChargeState
+    before: list["partial[None]"], happened: list["partial[None]"], end: ChargeState
 ) -> None:
     world = World(rules.request(fresh()))
-    for action in happened:
+    for action in before + happened:
         action(world)
 
     world.come_to_an_end(end)

@@ -1,6 +1,7 @@
 """A provider that is silent, repeats itself, and tells things in the wrong order."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -8,7 +9,7 @@ from tests.services.payment.till import Till, requested, returned
 from tradepost.kernel.ids import new_id
 from tradepost.services.payment import commands, jobs
 from tradepost.services.payment.domain.report import ChargeState, Unknown
-from tradepost.services.payment.domain.request import ChargeRequest
+from tradepost.services.payment.domain.request import ChargeRequest, RefundRequest
 from tradepost.services.payment.repository import claims
 
 
@@ -142,6 +143,32 @@ async def test_senders_and_webhooks_at_once_charge_once(till: Till) -> None:
     for order_id in orders:
         assert await till.published(order_id) == ["captured"]
     assert await till.balances() == {"provider_receivable": 120_000, "sales": -120_000}
+
+
+async def test_a_refund_without_an_answer_is_asked_for_again_under_its_key(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = await till.pay()
+    refund = till.desk.simulator.refund
+
+    async def lost_on_the_way_back(requests: Sequence[RefundRequest]) -> None:
+        await refund(requests)
+        raise TimeoutError
+
+    await till.take_back(returned(order_id, 700))
+    with monkeypatch.context() as patched:
+        patched.setattr(till.desk.simulator, "refund", lost_on_the_way_back)
+        await till.work()
+    row = await till.db.fetchrow("SELECT status, claimed_until, attempts FROM refund")
+    assert row is not None
+    assert tuple(row.values()) == ("processing", None, 1)
+    assert await till.published(order_id) == ["captured"]
+
+    await till.wait()
+    await till.work()
+
+    assert await till.published(order_id) == ["captured", "refunded"]
+    assert await till.bank(order_id) == ("captured", 700)
 
 
 async def test_a_refund_that_takes_its_time_is_announced_when_it_arrived(till: Till) -> None:

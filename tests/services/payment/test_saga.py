@@ -208,16 +208,18 @@ async def test_a_cancelled_order_gets_back_what_was_not_refunded_yet(till: Till)
 
 async def test_returns_are_refunded_once_each_and_never_above_what_is_left(till: Till) -> None:
     order_id = await till.pay()
-    first, second, third = new_id(), new_id(), new_id()
+    first, second, third, fourth = (new_id() for _ in range(4))
 
-    await till.take_back(returned(order_id, 1_500, first), returned(order_id, 1_500, second))
-    await till.take_back(returned(order_id, 1_500, first), returned(order_id, 1, third), returned(new_id(), 7))
+    await till.take_back(returned(order_id, 500, first), returned(order_id, 500, first))
+    await till.take_back(returned(order_id, 500, first), returned(order_id, 600, second), returned(new_id(), 7))
+    await till.take_back(returned(order_id, 1_500, third), returned(order_id, 1, fourth))
     await till.work()
 
     assert await till.refunds(order_id) == [
-        (f"return:{first}", 1_500, "succeeded"),
-        (f"return:{second}", 500, "succeeded"),
+        (f"return:{first}", 500, "succeeded"),
+        (f"return:{second}", 600, "succeeded"),
+        (f"return:{third}", 900, "succeeded"),
     ]
     rows = await till.db.fetch("SELECT data ->> 'return_id' AS id FROM event WHERE type = 'payment.refunded'")
-    assert {row["id"] for row in rows} == {first, second}
+    assert {row["id"] for row in rows} == {first, second, third}
     assert await till.bank(order_id) == ("captured", 2_000)

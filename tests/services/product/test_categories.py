@@ -30,7 +30,10 @@ async def test_the_tree_is_read_as_it_was_made(catalogue: Catalogue) -> None:
     assert tree["has_more"] is False
     assert [child["name"] for child in tree["data"][1]["children"][0]["children"]] == ["Glasses", "mugs"]
     assert (below["path"], below["parent_id"]) == (["Home", "Kitchen"], home["id"])
-    assert [child["path"] for child in below["children"]] == [["Home", "Kitchen", "Glasses"], ["Home", "Kitchen", "mugs"]]
+    assert [child["path"] for child in below["children"]] == [
+        ["Home", "Kitchen", "Glasses"],
+        ["Home", "Kitchen", "mugs"],
+    ]
     first = (await catalogue.everyone.get(f"{PATH}?limit=1")).json
     second = (await catalogue.everyone.get(f"{PATH}?limit=1&starting_after={first['data'][0]['id']}")).json
     assert (first["has_more"], second["data"][0]["name"], second["has_more"]) == (True, "Home", False)

@@ -64,4 +64,3 @@ async def test_an_opened_offer_makes_a_variant_orderable_and_no_new_version(cata
     assert (half["orderable"], whole["orderable"], whole["version"]) == (False, True, 1)
     await catalogue.edit(made["id"], {"variants": [{"id": medium.variant_id}]})
     assert await catalogue.db.fetchval("SELECT count(*) FROM offer") == 1
-

@@ -1,7 +1,6 @@
 """What administrators do: roles, closing accounts, API keys; and the first of them."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +11,6 @@ from tests.services.user.house import SOMEBODY, House
 from tradepost.kernel.errors import Unauthenticated
 from tradepost.services.user.commands.first_admin import ensure_admin
 from tradepost.services.user.jobs import purge_all
-from tradepost.services.user.opening import load_or_create_key
 from tradepost.services.user.queries.session import revoked_sessions
 
 
@@ -184,18 +182,6 @@ async def test_an_account_with_the_administrators_address_becomes_the_administra
 
     answer = await house.log_in("admin@shop.test", "as you like")
     assert (answer.json["user"]["id"], answer.json["user"]["roles"]) == (user_id, ["admin", "customer"])
-
-
-def test_the_key_of_links_is_made_once_and_read_by_its_owner_only(tmp_path: Path) -> None:
-    path = tmp_path / "links.key"
-    made = load_or_create_key(path)
-
-    assert (len(made), load_or_create_key(path)) == (32, made)
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert [file.name for file in tmp_path.iterdir()] == ["links.key"]
-    path.write_bytes(b"short")
-    with pytest.raises(ValueError, match="damaged"):
-        load_or_create_key(path)
 
 
 async def test_what_has_had_its_time_is_purged_and_nothing_else(house: House) -> None:

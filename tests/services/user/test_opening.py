@@ -41,3 +41,36 @@ async def test_a_mail_server_that_makes_no_sense_stops_the_start(db: Database, t
         async with service.open(room(db, tmp_path, settings)):
             pass
     assert await db.fetchval("SELECT count(*) FROM account") == 0
+
+
+def test_every_endpoint_can_be_described() -> None:
+    described: Any = document(service.endpoints, "user", "1")
+    assert set(described["paths"]) == {endpoint.path for endpoint in service.endpoints}
+
+
+def test_settings_come_from_the_environment() -> None:
+    environment = {
+        "HOST": "0.0.0.0",
+        "PORT": "9000",
+        "TRADEPOST_RATE_LIMITS": "off",
+        "TRADEPOST_ADMIN_EMAIL": "a@b.test",
+        "TRADEPOST_SMTP_URL": "smtp://mail.test",
+        "TRADEPOST_MAIL_FROM": "me@b.test",
+    }
+    assert read(environment).user == UserSettings(
+        "a@b.test", None, False, "smtp://mail.test", "me@b.test", "http://127.0.0.1:9000"
+    )
+    assert read({"TRADEPOST_PUBLIC_URL": "https://shop.test/"}).user.public_url == "https://shop.test"
+    assert read({}).user == UserSettings("admin@tradepost.local", None)
+
+
+def test_the_key_of_links_is_made_once_and_read_by_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "links.key"
+    made = load_or_create_key(path)
+
+    assert (len(made), load_or_create_key(path)) == (32, made)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == ["links.key"]
+    path.write_bytes(b"short")
+    with pytest.raises(ValueError, match="damaged"):
+        load_or_create_key(path)

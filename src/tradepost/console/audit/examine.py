@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import asyncpg
 
-from tradepost.console.audit import drained, journal, log, messages, money, orders, outcomes, parcels, provider, stock
+from tradepost.console.audit import drained, log, messages, money, orders, outcomes, parcels, provider, stock
 from tradepost.console.audit.check import Check, Finding, run
-from tradepost.console.audit.journal import Answered
+from tradepost.console.audit.journal import Answered, compare, read
 from tradepost.console.audit.table import show
 
 POLL_S: Final = 0.25
@@ -47,7 +47,7 @@ _ORDERS: Final = 'SELECT count(*) FROM "order".orders'
 async def audit(url: str, *, journal: Path | None, wait_s: float, echo: Callable[[str], None]) -> int:
     """Wait up to `wait_s` until all is done, check everything in the database at `url`, whose role may read all of it,
     and print what was found line by line. The exit code: 1 when anything is violated. Errors: JournalError, OSError."""
-    answered = None if journal is None else _read(journal)
+    answered = None if journal is None else read(journal)
     connection = await asyncpg.connect(url, server_settings=_SESSION, command_timeout=TIMEOUT_S)
     try:
         findings, count = await _when_drained(connection, answered, monotonic() + wait_s)
@@ -61,7 +61,7 @@ async def examine(connection: Any, answered: Sequence[Answered] | None = None) -
     """Every check but that all is drained, in the transaction that `connection` is in."""
     await connection.execute(_SINCE)
     found = [await run(connection, check) for check in CHECKS]
-    return found if answered is None else found + await journal.findings(connection, list(answered))
+    return found if answered is None else found + await compare(connection, list(answered))
 
 
 async def undone(connection: Any) -> list[Finding]:
@@ -80,6 +80,3 @@ async def _when_drained(
             if not any(finding.violations for finding in waiting) or monotonic() >= deadline:
                 return waiting + await examine(connection, answered), await connection.fetchval(_ORDERS)
         await asyncio.sleep(POLL_S)
-
-
-_read: Final = journal.read  # under a name of its own, since `audit` has a parameter of that name

@@ -41,7 +41,7 @@ class JournalError(Exception):
 
 
 class _Line(msgspec.Struct, frozen=True):
-    """A request has `method`, `path` and `key`; the answer of the same `n` has `status`."""
+    """A request has `method`, `path` and `key`; its answer has the same `n` and `status`. Each run counts anew."""
 
     n: int
     method: str | None = None
@@ -59,6 +59,10 @@ class _Line(msgspec.Struct, frozen=True):
         return {"order_id": self.order_id, "total_amount": self.total_amount, **said}
 
 
+_BEGINS: Final = b'{"at":'
+_decode: Final = msgspec.json.Decoder(_Line).decode
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """An order that somebody was told is placed, under the key of the request."""
@@ -73,16 +77,14 @@ def read(path: Path) -> list[Answered]:
     requests: dict[int, _Line] = {}
     answered: list[Answered] = []
     for line in _lines(path):
-        if line.status is None:
+        if line.method is not None:
             requests[line.n] = line
         elif (request := requests.get(line.n)) and _is_placed(request, line):
-            told = line.told
-            key = request.key or f"request {line.n}"
-            answered.append(Answered(key, str(told["order_id"]), int(told["total_amount"])))
+            answered.append(_answered(path, request, line.told))
     return answered
 
 
-async def findings(connection: Any, answered: list[Answered]) -> list[Finding]:
+async def compare(connection: Any, answered: list[Answered]) -> list[Finding]:
     """What is wrong with them in the transaction that `connection` is in."""
     keys, ids = [one.key for one in answered], [one.order_id for one in answered]
     totals = [one.total for one in answered]
@@ -90,20 +92,30 @@ async def findings(connection: Any, answered: list[Answered]) -> list[Finding]:
 
 
 def _is_placed(request: _Line, answer: _Line) -> bool:
-    placing = request.method == "POST" and (request.path or "").partition("?")[0].endswith(ORDERS)
+    placing = request.method == "POST" and (request.path or "").partition("?")[0] == ORDERS
     return placing and answer.status is not None and 200 <= answer.status < 300
 
 
+def _answered(path: Path, request: _Line, told: Mapping[str, Any]) -> Answered:
+    order_id, total, number = told["order_id"], told["total_amount"], request.n
+    if not isinstance(order_id, str) or not isinstance(total, int):
+        raise JournalError(f"{path}: the answer to request {number} names no order and total")
+    return Answered(request.key or f"request {number}", order_id, total)
+
+
 def _lines(path: Path) -> Iterator[_Line]:
-    """The lines; the last one may be torn, where the writer was killed."""
-    decode = msgspec.json.Decoder(_Line).decode
-    *whole, last = path.read_bytes().split(b"\n")
-    for number, line in enumerate(whole, 1):
-        try:
-            yield decode(line)
-        except msgspec.DecodeError as error:
-            raise JournalError(f"{path}, line {number}, is no line of a journal: {error}") from error
+    """The lines. A writer that was killed leaves a torn one, at the end or before what the next run wrote."""
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        decoded = _decoded(line) or _decoded(line[max(line.rfind(_BEGINS), 0) :])
+        if decoded is not None:
+            yield decoded
+        elif line and number < len(lines):
+            raise JournalError(f"{path}, line {number}, is no line of a journal")
+
+
+def _decoded(line: bytes) -> _Line | None:
     try:
-        yield decode(last)
+        return _decode(line)
     except msgspec.DecodeError:
-        return
+        return None

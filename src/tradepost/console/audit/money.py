@@ -23,7 +23,8 @@ WHERE COALESCE(kept, 0) <> COALESCE(posted, 0)
 
 _ENTERED: Final = """
 SELECT format('order %s: captured %s and refunded %s, but the ledger says %s and %s',
-              COALESCE(order_id::text, 'unknown'), COALESCE(captured, 0), COALESCE(refunded, 0), COALESCE(taken, 0), COALESCE(given, 0))
+              COALESCE(order_id::text, 'unknown'), COALESCE(captured, 0), COALESCE(refunded, 0),
+              COALESCE(taken, 0), COALESCE(given, 0))
 FROM payment.payment
 FULL JOIN (
     SELECT payment_id, sum(amount) FILTER (WHERE kind = 'capture') AS taken,
@@ -42,7 +43,7 @@ WITH failed AS (
 )
 SELECT format('order %s is %s and costs %s %s: %s %s captured, %s refunded', COALESCE(orders.id, order_id),
               COALESCE(orders.status, 'missing'), total_amount, orders.currency, COALESCE(captured, 0),
-              payment.currency, COALESCE(refunded, 0))
+              payment.currency, COALESCE(payment.refunded, 0))
 FROM "order".orders FULL JOIN payment.payment ON order_id = orders.id
 LEFT JOIN failed ON payment_id = payment.id
 WHERE orders.id IS NULL
@@ -50,7 +51,7 @@ WHERE orders.id IS NULL
    OR payment.currency <> orders.currency OR payment.amount <> total_amount
    OR paid_at IS NOT NULL AND captured <> total_amount
    OR (payment.status = 'captured') <> (paid_at IS NOT NULL) AND orders.status <> 'cancelled'
-   OR orders.status = 'cancelled' AND captured > refunded + COALESCE(failed.amount, 0)
+   OR orders.status = 'cancelled' AND captured > payment.refunded + COALESCE(failed.amount, 0)
 """
 
 _REFUNDS: Final = """

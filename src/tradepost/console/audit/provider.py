@@ -33,7 +33,8 @@ WHERE CASE
     ELSE theirs.amount <> refund.amount OR (theirs.state = 'succeeded') <> (refund.status = 'succeeded')
 END
 UNION ALL
-SELECT format('%s: the provider notes %s given back, its refunds make %s', charge.key, refunded, COALESCE(amount, 0))
+SELECT format('%s: the provider notes %s given back, its refunds make %s', charge.key, refunded,
+              COALESCE(gone.amount, 0))
 FROM payment.simulator_charge AS charge
 LEFT JOIN (SELECT charge_key, sum(amount) AS amount FROM payment.simulator_refund WHERE state <> 'failed'
            GROUP BY charge_key) AS gone ON charge_key = charge.key

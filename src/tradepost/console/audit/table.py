@@ -31,10 +31,11 @@ def show(findings: Sequence[Finding], orders: int, echo: Callable[[str], None]) 
 
 
 def _table(findings: Sequence[Finding], edges: box.Box | None) -> Table:
-    table = Table(
-        "check", "result", Text("violations", justify="right"), "what must be true", box=edges, pad_edge=False
-    )
-    table.columns[2].justify = "right"
+    table = Table(box=edges, pad_edge=False)
+    table.add_column("check", no_wrap=True)
+    table.add_column("result", no_wrap=True)
+    table.add_column("violations", justify="right", no_wrap=True)
+    table.add_column("what must be true", overflow="fold")
     for finding in findings:
         ok = not finding.violations
         result = Text("ok", "green") if ok else Text("VIOLATED", "bold red")

@@ -28,6 +28,10 @@ class NoOutcome(Exception):
     """Asked again and again, the server did not tell what became of it."""
 
 
+class ServerGone(Exception):
+    """Asked again and again, the server did not answer at all: there is no point in going on."""
+
+
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     """What matters of an answer: of an order, a return or a problem."""
 
@@ -68,18 +72,18 @@ class Client:
         self._orders = URL(f"{self.instance.url}{ORDERS}")  # made once: it is asked for all the time
 
     async def post(self, path: str, key: str, body: bytes) -> Answer:
-        """The answer that tells the outcome. Errors: NoOutcome."""
+        """The answer that tells the outcome. Errors: NoOutcome, ServerGone."""
         number = self.journal.asked("POST", path, key, body)
         until, pause_s = perf_counter() + self.patience_s, PAUSE_S
         while True:
-            answer, why, wait_s = await self._attempt(path, key, body)
+            answer, why, wait_s, is_gone = await self._attempt(path, key, body)
             if answer is not None:
                 self.journal.answered(number, answer.status, _kept(answer))
                 return answer
             self.journal.lost(number, why)
             wait_s = pause_s if wait_s is None else wait_s
             if perf_counter() + wait_s > until:
-                raise NoOutcome(f"POST {path} under {key}: {why}")
+                raise (ServerGone if is_gone else NoOutcome)(f"POST {path} under {key}: {why}")
             self.retries += 1
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             await asyncio.sleep(wait_s)

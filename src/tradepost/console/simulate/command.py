@@ -3,12 +3,11 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Final
 
+import asyncpg
 import uvloop
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -16,7 +15,9 @@ from cyclopts.validators import Path as ExistingPath
 from rich.console import Console
 
 from tradepost import settings
-from tradepost.console.instance import Instance, InstanceError, find_instance
+from tradepost.console.audit import audit
+from tradepost.console.audit.journal import JournalError
+from tradepost.console.instance import Instance, InstanceError, database_url, find_instance
 from tradepost.console.progress import progress
 from tradepost.console.simulate import report
 from tradepost.console.simulate.client import Client, NoOutcome, open_client
@@ -26,13 +27,12 @@ from tradepost.console.simulate.play import Outcomes, Play
 from tradepost.console.simulate.settlement import Settlement, settle
 from tradepost.console.simulate.shop import set_up
 from tradepost.kernel.ids import new_id
-from tradepost.settings import SettingsError
+from tradepost.settings import Settings, SettingsError
 
 CONNECTIONS: Final = 64
 STOCK_FACTOR: Final = 0.9
 WAIT_S: Final = 120.0
 FAILED: Final = 2
-AUDIT: Final = "tradepost.console.audit"
 
 File = Annotated[Path, Parameter(validator=ExistingPath(exists=True, dir_okay=False))]
 
@@ -83,18 +83,19 @@ def simulate(
     options = _Options(connections, rate, stock_factor, wait, run or new_id()[-12:], journal)
     try:
         log = read_log(file, limit)
-        instance = find_instance(settings.read())
+        room = settings.read()
+        instance = find_instance(room)
         print(f"Run {options.run}: {report.plan(log)}", flush=True)
-        return uvloop.run(_run(instance, log, options))
-    except (LogError, InstanceError, NoOutcome, SettingsError, OSError) as error:
+        return uvloop.run(_run(instance, log, options, room))
+    except (LogError, InstanceError, NoOutcome, JournalError, SettingsError, OSError, asyncpg.PostgresError) as error:
         print(f"tradepost: {error}", file=sys.stderr)
         return FAILED
 
 
-async def _run(instance: Instance, log: OrderLog, options: _Options) -> int:
+async def _run(instance: Instance, log: OrderLog, options: _Options, room: Settings) -> int:
     async with open_journal(options.journal) as journal:
         outcomes, settlement = await _simulated(instance, log, options, journal)
-    code = await _audit(instance, options.journal)
+    code = await audit(database_url(room), journal=options.journal, wait_s=options.wait_s, echo=print)
     return code or (FAILED if settlement.unsettled or outcomes.troubles else 0)
 
 
@@ -117,14 +118,6 @@ async def _played(client: Client, log: OrderLog, options: _Options, user_ids: Ma
     play = Play(client, user_ids, options.run)
     with progress("invoices", len(log.invoices)) as done:
         return await play.play(log.invoices, options.connections, options.rate, done)
-
-
-async def _audit(instance: Instance, journal: Path | None) -> int:
-    """The exit code of the audit: the one seam to it."""
-    if find_spec(AUDIT) is None:
-        print("This version has no audit: `tradepost audit` was not run.")
-        return 0
-    return int(await import_module(AUDIT).audit(instance, journal=journal))
 
 
 def _check_run(run: str | None) -> None:

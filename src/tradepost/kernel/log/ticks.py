@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
@@ -153,7 +154,8 @@ class Ticks:
                     await told.wait()
                     told.clear()
             finally:
-                await connection.remove_listener(CHANNEL, hear)
+                with suppress(asyncpg.InterfaceError):  # the connection is gone, and its listeners with it
+                    await connection.remove_listener(CHANNEL, hear)
         raise ConnectionError("the connection that listens for ticks was lost")
 
     async def _catch_up(self) -> None:

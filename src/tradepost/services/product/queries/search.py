@@ -1,5 +1,6 @@
 """Which products a list shows, and in which order: filters, full text, spelling that is nearly right, cursors."""
 
+import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -11,6 +12,8 @@ Sort = Literal["newest", "price", "-price", "name", "relevance"]
 
 LIKENESS: Final = 0.3  # of a word in the name, 0 to 1: `shrit` is a third of `shirt`
 SKU_RANK: Final = 10  # a SKU that begins as asked for is above all words
+
+_EXACTLY: Final = re.compile(r'"|(^|\s)-')  # who writes `"tea mug"` or `mug -tea` wants no guesses
 
 _KEYS: Final = {
     "newest": "product.id",
@@ -72,7 +75,7 @@ async def search(db: Database, wanted: Wanted) -> Sequence[str]:
     """The ids of one page and one more, in the order in which they were read."""
     exact = _Statement(wanted, like=False)
     rows = await db.fetch(exact.sql, *exact.arguments)
-    if rows or not wanted.q:
+    if rows or not wanted.q or _EXACTLY.search(wanted.q):
         return [row["id"] for row in rows]
     async with db.transaction() as tx:
         return await _search_alike(tx, wanted)

@@ -1,0 +1,139 @@
+"""Old events and ticks go, but never what a reader needs; and there is always room for new ones."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from tests.kernel.log.probing import RECORD, caught_up, consuming, effects, move, ticking
+from tradepost.kernel.database import Database
+from tradepost.kernel.log.consumer import register
+from tradepost.kernel.log.retention import IDS_AHEAD, keep
+
+LATER = timedelta(days=31)
+SIZE = 10
+PARTITIONS = "SELECT name FROM log.partitions('probe')"
+
+
+@pytest.fixture
+async def small(superuser: "asyncpg.Connection[Any]") -> "asyncpg.Connection[Any]":
+    """The log of `probe` in partitions of ten ids."""
+    for row in await superuser.fetch(PARTITIONS):
+        await superuser.execute(f"DROP TABLE probe.{row['name']}")
+    await superuser.execute("DELETE FROM log.source WHERE name <> 'probe'; SELECT log.add_source('probe')")
+    await superuser.fetchval("SELECT log.extend('probe', $1, 1)", SIZE)
+    return superuser
+
+
+async def names(connection: "asyncpg.Connection[Any]") -> list[str]:
+    return [row["name"] for row in await connection.fetch(PARTITIONS)]
+
+
+async def fill(db: Database, url: str, events: int) -> None:
+    for n in range(events):
+        await move(db, f"thing-{n}")
+        if n % 5 == 4:
+            await keep(url, datetime.now(UTC), size=SIZE)
+
+
+async def test_partitions_are_made_ahead_of_the_ids_that_were_drawn(
+    database: Database, database_url: str, small: "asyncpg.Connection[Any]"
+) -> None:
+    assert await names(small) == ["event_0", "event_10"]
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction() as tx:
+            for _ in range(2):
+                await tx.execute("SELECT nextval('event_id_seq') FROM generate_series(1, 8)")
+            raise ZeroDivisionError  # rolled back, and yet the ids are gone
+    await keep(database_url, datetime.now(UTC), size=SIZE)
+
+    assert await names(small) == ["event_0", "event_10", "event_20"]
+    assert IDS_AHEAD.labels("probe")._value.get() == 29 - 16
+    await move(database, *"abcdefghijklm")
+
+
+async def test_a_log_without_a_partition_ahead_raises_an_alarm(
+    database_url: str, small: "asyncpg.Connection[Any]"
+) -> None:
+    await small.execute("SELECT setval('probe.event_id_seq', 15); CREATE TABLE probe.event_20 ()")  # in the way
+    with capture_logs() as logs:
+        await keep(database_url, datetime.now(UTC), size=SIZE)
+    (alarm,) = [line for line in logs if line["event"] == "no_partition_ahead"]
+    assert (alarm["log_level"], alarm["source"], alarm["ids_ahead"]) == ("error", "probe", 4)
+    assert IDS_AHEAD.labels("probe")._value.get() == 4
+
+
+async def test_partitions_are_made_while_a_writer_stays_open(
+    database: Database, database_url: str, small: "asyncpg.Connection[Any]"
+) -> None:
+    async with database.transaction() as tx:
+        await tx.execute("INSERT INTO event (event_id, type, key, slot, sequence, at, correlation_id, bytes, data)"
+                         " VALUES (gen_random_uuid(), 'x', 'x', 0, 1, now(), 'x', 2, '{}')")
+        await small.execute("SET lock_timeout = '1s'; SELECT setval('probe.event_id_seq', 15)")
+        assert await small.fetchval("SELECT log.extend('probe', $1, 1)", SIZE) == 1
+
+
+async def test_old_partitions_that_everyone_has_read_are_dropped(
+    database: Database, database_url: str, small: "asyncpg.Connection[Any]"
+) -> None:
+    await fill(database, database_url, 25)
+    await caught_up(database, database_url)
+    assert (await keep(database_url, datetime.now(UTC), size=SIZE)).dropped == ()
+
+    kept = await keep(database_url, datetime.now(UTC) + LATER, size=SIZE)
+
+    assert kept.dropped == ("probe.event_0", "probe.event_10")
+    assert await names(small) == ["event_20", "event_30"]
+    assert await small.fetchval("SELECT to_regclass('probe.event_0') IS NULL")
+    async with consuming(database, database_url, RECORD):
+        await move(database, *"abc")
+        assert len(await effects(database, 28)) == 28
+
+
+async def test_nothing_is_dropped_that_a_reader_has_not_read(
+    database: Database, database_url: str, small: "asyncpg.Connection[Any]"
+) -> None:
+    await fill(database, database_url, 12)
+    await caught_up(database, database_url)
+    await fill(database, database_url, 13)
+    with capture_logs() as logs:
+        kept = await keep(database_url, datetime.now(UTC) + LATER, size=SIZE)
+    assert kept.dropped == ("probe.event_0",)  # in the second stands what the reader has not seen
+    assert [(line["source"], line["group"]) for line in logs if line["event"] == "reader_silent"] == [
+        ("probe", "recorder")
+    ]
+    async with consuming(database, database_url, RECORD):
+        assert len(await effects(database, 25)) == 25
+
+
+async def test_a_round_that_was_cut_off_is_finished_by_the_next(
+    database: Database, database_url: str, small: "asyncpg.Connection[Any]"
+) -> None:
+    await fill(database, database_url, 15)
+    await small.execute("ALTER TABLE probe.event DETACH PARTITION probe.event_0")
+    await keep(database_url, datetime.now(UTC), size=SIZE)
+    assert await small.fetchval("SELECT to_regclass('probe.event_0') IS NULL")
+
+
+async def test_old_ticks_are_thinned_and_a_new_group_still_reads_everything(
+    database: Database, database_url: str, small: "asyncpg.Connection[Any]"
+) -> None:
+    async with ticking(database_url) as ticks:
+        await register(database, ticks, RECORD)
+        for n in range(8):
+            await move(database, f"thing-{n}")
+            await ticks.pool.fetchval("SELECT log.tick()")
+    now = datetime.now(UTC) + timedelta(hours=2)
+    assert (await keep(database_url, now, size=SIZE)).ticks == 0  # a reader stands at the first
+    await caught_up(database, database_url)
+    newest = await small.fetchval("SELECT max(id) FROM log.tick")
+    await small.execute("UPDATE log.tick SET id = 100 WHERE id = 5")
+
+    assert (await keep(database_url, datetime.now(UTC), size=SIZE)).ticks == 0  # all younger than an hour
+    assert (await keep(database_url, now, size=SIZE)).ticks == newest - 3
+
+    left = [row["id"] for row in await small.fetch("SELECT id FROM log.tick ORDER BY id")]
+    assert left == [1, newest, 100] or left == [1, 100]
+    await database.fetch("TRUNCATE effect")
