@@ -30,6 +30,11 @@ SIMULATE_EXAMPLES: Final = """Start the server with TRADEPOST_RATE_LIMITS=off to
 Examples:
   tradepost simulate online_retail.csv.xz --limit 1000
   tradepost simulate online_retail.csv.xz --rate 50 --journal journal.jsonl"""
+AUDIT_EXAMPLES: Final = """Ends with 1 when anything is violated, with 2 when it could not look.
+
+Examples:
+  tradepost audit
+  tradepost audit --wait 5 --journal journal.jsonl"""
 
 
 def _version() -> str:
@@ -73,6 +78,7 @@ app.command(
     "tradepost.console.audit.command:command",
     name="audit",
     help="Check that nothing was lost, sold twice or charged twice.",
+    help_epilogue=AUDIT_EXAMPLES,
 )
 app.command("tradepost.console.carrier:carrier", name="carrier")
 

@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from aiohttp import web
 
 from tests.console.order_log import HEADER, LOG
 from tests.console.shop_double import Double, refused, served, told
-from tradepost.console.simulate.client import Client, open_client
+from tradepost.console.simulate.client import Client, ServerGone, open_client
 from tradepost.console.simulate.journal import open_journal
 from tradepost.console.simulate.log import parse
 from tradepost.console.simulate.play import Outcomes, Play
 
 ORDERS = "/order/orders"
+ONE = HEADER + "7,MUG,RED MUG,1,2010-12-01 09:00:00,2.10,,EIRE"
 IDS = {"17850": "user-1", "13047": "user-2"}
 
 
@@ -56,7 +58,7 @@ async def test_a_lost_answer_and_a_busy_server_are_asked_again_under_the_same_ke
     answers = [None, refused(503, "unavailable", "0"), refused(429, "rate_limited", "0"), _placed(3)]
     double = Double(replies={ORDERS: lambda count: answers[count]})
     async with _client(double, tmp_path / "journal") as client:
-        outcomes = await _play(client, HEADER + "7,MUG,RED MUG,1,2010-12-01 09:00:00,2.10,,EIRE")
+        outcomes = await _play(client, ONE)
 
     assert [key for _, key, _ in double.calls] == ["run-7-0"] * 4
     assert len({str(body) for _, _, body in double.calls}) == 1
@@ -66,7 +68,7 @@ async def test_a_lost_answer_and_a_busy_server_are_asked_again_under_the_same_ke
 async def test_the_journal_holds_each_request_and_what_became_of_it(tmp_path: Path) -> None:
     double = Double(replies={ORDERS: lambda count: _placed(count) if count else refused(503, "overloaded", "0")})
     async with _client(double, tmp_path / "journal") as client:
-        await _play(client, HEADER + "7,MUG,RED MUG,1,2010-12-01 09:00:00,2.10,,EIRE")
+        await _play(client, ONE)
 
     asked, lost, answered = [msgspec.json.decode(line) for line in (tmp_path / "journal").read_bytes().splitlines()]
     assert (asked["n"], asked["method"], asked["path"], asked["key"]) == (1, "POST", ORDERS, "run-7-0")
@@ -89,18 +91,26 @@ async def test_a_request_is_in_the_journal_before_it_is_sent(tmp_path: Path) -> 
         return _placed(count)
 
     async with _client(Double(replies={ORDERS: look}), tmp_path / "journal") as client:
-        await _play(client, HEADER + "7,MUG,RED MUG,1,2010-12-01 09:00:00,2.10,,EIRE")
+        await _play(client, ONE)
 
     assert '"key":"run-7-0"' in seen[0]
 
 
 async def test_without_any_outcome_the_order_is_counted_as_such() -> None:
+    double = Double(replies={ORDERS: lambda _: refused(500, "internal_error")})
+    async with _client(double) as client:
+        client.patience_s = 0.2
+        outcomes = await _play(client, ONE)
+
+    assert (outcomes.refused_orders, outcomes.order_ids) == ({"no_outcome": 1}, set())
+
+
+async def test_the_play_ends_when_the_server_is_gone() -> None:
     double = Double(replies={ORDERS: lambda _: None})
     async with _client(double) as client:
         client.patience_s = 0.2
-        outcomes = await _play(client, HEADER + "7,MUG,RED MUG,1,2010-12-01 09:00:00,2.10,,EIRE")
-
-    assert (outcomes.refused_orders, outcomes.order_ids) == ({"no_outcome": 1}, set())
+        with pytest.raises(ServerGone, match="under run-7-0"):
+            await _play(client, ONE)
 
 
 async def test_a_refused_order_is_counted_by_its_code_and_never_cancelled() -> None:

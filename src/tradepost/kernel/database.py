@@ -136,9 +136,8 @@ class Database:
                 yield tx
                 appended = await tx.flush()
             except BaseException:
-                if not connection.is_closed():
-                    with suppress(*LOST):  # a lost connection must not hide why, least of all a cancellation
-                        await transaction.rollback()
+                with suppress(*LOST):  # a lost connection must not hide why, least of all a cancellation
+                    await transaction.rollback()
                 raise
             finally:
                 self.statements += tx.statements

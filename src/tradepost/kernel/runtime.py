@@ -119,7 +119,7 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 async def _reader(url: str, secret: str) -> "AsyncIterator[asyncpg.Pool[asyncpg.Record]]":
     pool = await asyncpg.create_pool(
         url_as(url, READER, secret),
-        min_size=1,
+        min_size=0,
         max_size=READER_POOL,
         command_timeout=60,
         server_settings={**SESSION, "application_name": "tradepost log"},

@@ -26,8 +26,6 @@ pytestmark = pytest.mark.usefixtures("no_pause")
 MOVED = Sequence[Event[ProbeMoved]]
 
 
-
-
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "TRY_AGAIN_S", 0.0)

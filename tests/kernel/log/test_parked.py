@@ -19,7 +19,7 @@ from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.events import Event
 from tradepost.kernel.log.parked import drop, list_parked, retry
 
-POSITION = 'SELECT parked FROM cursor WHERE "group" = \'recorder\''
+POSITION = "SELECT parked FROM cursor WHERE \"group\" = 'recorder'"
 
 
 async def forgiving(tx: Tx, events: Sequence[Event[ProbeMoved]]) -> None:
@@ -84,9 +84,7 @@ async def test_a_dropped_key_never_takes_effect_and_later_events_flow(waiting: D
         assert await effects(waiting, 2) == [("good", 1), ("bad", 4)]
 
 
-async def test_a_retry_and_a_running_consumer_do_not_overtake_one_another(
-    waiting: Database, database_url: str
-) -> None:
+async def test_a_retry_and_a_running_consumer_do_not_overtake_one_another(waiting: Database, database_url: str) -> None:
     async with consuming(waiting, database_url, with_handler(forgiving)):
         for _ in range(10):
             await move(waiting, "bad")

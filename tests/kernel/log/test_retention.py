@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from tests.kernel.log.probing import RECORD, caught_up, consuming, effects, move, ticking
+from tests.kernel.log.probing import RECORD, caught_up, consuming, effects, move, record, ticking, with_handler
 from tradepost.kernel.database import Database
 from tradepost.kernel.log.consumer import register
 from tradepost.kernel.log.retention import IDS_AHEAD, keep
@@ -69,8 +69,10 @@ async def test_partitions_are_made_while_a_writer_stays_open(
     database: Database, database_url: str, small: "asyncpg.Connection[Any]"
 ) -> None:
     async with database.transaction() as tx:
-        await tx.execute("INSERT INTO event (event_id, type, key, slot, sequence, at, correlation_id, bytes, data)"
-                         " VALUES (gen_random_uuid(), 'x', 'x', 0, 1, now(), 'x', 2, '{}')")
+        await tx.execute(
+            "INSERT INTO event (event_id, type, key, slot, sequence, at, correlation_id, bytes, data)"
+            " VALUES (gen_random_uuid(), 'x', 'x', 0, 1, now(), 'x', 2, '{}')"
+        )
         await small.execute("SET lock_timeout = '1s'; SELECT setval('probe.event_id_seq', 15)")
         assert await small.fetchval("SELECT log.extend('probe', $1, 1)", SIZE) == 1
 
@@ -126,14 +128,35 @@ async def test_old_ticks_are_thinned_and_a_new_group_still_reads_everything(
             await move(database, f"thing-{n}")
             await ticks.pool.fetchval("SELECT log.tick()")
     now = datetime.now(UTC) + timedelta(hours=2)
+    await small.execute("UPDATE log.tick SET id = id * 50 WHERE id > 1")
     assert (await keep(database_url, now, size=SIZE)).ticks == 0  # a reader stands at the first
     await caught_up(database, database_url)
-    newest = await small.fetchval("SELECT max(id) FROM log.tick")
-    await small.execute("UPDATE log.tick SET id = 100 WHERE id = 5")
+    assert (await keep(database_url, datetime.now(UTC), size=SIZE)).ticks == 0  # all are younger than an hour
 
-    assert (await keep(database_url, datetime.now(UTC), size=SIZE)).ticks == 0  # all younger than an hour
-    assert (await keep(database_url, now, size=SIZE)).ticks == newest - 3
+    assert (await keep(database_url, now, size=SIZE)).ticks == 3
 
-    left = [row["id"] for row in await small.fetch("SELECT id FROM log.tick ORDER BY id")]
-    assert left == [1, newest, 100] or left == [1, 100]
-    await database.fetch("TRUNCATE effect")
+    assert await ticks_left(small) == [1, 100, 200, 300, 400, 450]
+    async with consuming(database, database_url, with_handler(record, "another")):
+        assert [key for key, _ in (await effects(database, 16))[8:]] == [f"thing-{n}" for n in range(8)]
+
+
+async def test_ticks_from_before_the_oldest_event_go_but_for_the_first(
+    database: Database, database_url: str, small: "asyncpg.Connection[Any]"
+) -> None:
+    await fill(database, database_url, 3)
+    await caught_up(database, database_url)
+    await small.execute("UPDATE log.tick SET id = id * 100, at = at - interval '30 days' WHERE id > 1")
+    await move(database, "a")
+    await small.execute("UPDATE probe.cursor SET tick = tick * 100")
+    await caught_up(database, database_url)
+
+    await keep(database_url, datetime.now(UTC), size=SIZE)
+
+    left = await ticks_left(small)
+    assert (left[0], len(left)) == (1, 2)
+    async with consuming(database, database_url, with_handler(record, "another")):
+        assert len(await effects(database, 8)) == 8
+
+
+async def ticks_left(connection: "asyncpg.Connection[Any]") -> list[int]:
+    return [row["id"] for row in await connection.fetch("SELECT id FROM log.tick ORDER BY id")]

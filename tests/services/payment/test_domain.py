@@ -97,7 +97,9 @@ class World:
             self.move(partial(refund_rules.hear, refund=refund, report=word))
 
     def lose(self, index: int) -> None:
-        if self.under_way:
+        """A word gets lost. Not that a refund failed: providers repeat their webhooks until they are taken, and after
+        a success nobody asks any more."""
+        if self.under_way and self.under_way[index % len(self.under_way)].state is not RefundState.FAILED:
             self.under_way.pop(index % len(self.under_way))
 
     def cancel(self) -> None:

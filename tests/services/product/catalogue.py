@@ -77,7 +77,7 @@ class Catalogue:
 
     async def hear(self, facts: Sequence[Fact]) -> None:
         """Let the consumers take these facts, in one call per group."""
-        stock = [cast(Event[Any], event(fact)) for fact in facts if not isinstance(fact, OrderOfferOpened)]
+        stock: list[Event[Any]] = [event(fact) for fact in facts if not isinstance(fact, OrderOfferOpened)]
         offers = [event(fact) for fact in facts if isinstance(fact, OrderOfferOpened)]
         async with self.db.transaction() as tx:
             if stock:

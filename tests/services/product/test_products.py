@@ -97,7 +97,7 @@ async def test_what_can_not_be_a_product_is_refused_with_its_field(catalogue: Ca
     assert await refusal(price=None) == (422, "price_required", ["/price"])
     assert await refusal(name=" ") == (422, "invalid_request", ["/name"])
     assert await refusal(colour="red") == (422, "invalid_request", ["/colour"])
-    assert await refusal(category_id=new_id()) == (422, "category_unknown", [])
+    assert await refusal(category_id=new_id()) == (422, "category_unknown", ["/category_id"])
     assert await refusal(stock=1, variants=[price]) == (422, "variants_given", ["/stock"])
     assert await refusal(variants=[price, price]) == (422, "duplicate_options", ["/variants/1/options"])
     assert await refusal(variants=[price, {}]) == (422, "options_differ", ["/variants/1/options"])

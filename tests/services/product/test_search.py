@@ -14,7 +14,7 @@ GOODS: Final[tuple[tuple[str, int, dict[str, Any]], ...]] = (
     ("apron", 1200, {"tags": ["kitchen", "wear"]}),
     ("Secret mug", 1, {"status": "draft"}),
 )
-FOUND: Final = (
+FOUND: Final[tuple[tuple[str, list[str]], ...]] = (
     ("q=mug", ["Tea mugs, set of 4", "Coffee mug"]),
     ("q=coffee", ["Coffee mug", "Tea mugs, set of 4"]),
     ("q=cafe", ["Café table"]),

@@ -243,9 +243,8 @@ async def test_two_senders_share_the_letters(house: House, mailbox: Mailbox) -> 
         await house.register(f"ada{n}@shop.test")
     desk = with_mail(house, mailbox.port)
 
-    more = await asyncio.gather(send_letters(desk), send_letters(desk))
+    await asyncio.gather(send_letters(desk), send_letters(desk))
 
-    assert sorted(more) == [False, True]
     assert len(mailbox.letters) == len({letter.rcpt_tos[0] for letter in mailbox.letters}) == 12
 
 

@@ -7,7 +7,10 @@ from datetime import timedelta
 from tests.kernel.http.driver import Client, Response
 from tests.services.user.house import PASSWORD, House
 from tradepost.kernel.clock import now
+from tradepost.kernel.events import Cause
+from tradepost.services.user.commands.account import set_status
 from tradepost.services.user.commands.session import Grant, log_in, renew
+from tradepost.services.user.domain.account import Status
 from tradepost.services.user.domain.session import RefreshTokenReused
 from tradepost.services.user.passwords import Passwords
 from tradepost.services.user.queries.session import revoked_sessions
@@ -87,6 +90,17 @@ async def test_a_weak_hash_is_replaced_at_log_in(house: House) -> None:
     assert before.startswith("$argon2id$v=19$m=8,t=1,p=1$")
     assert after.startswith("$argon2id$v=19$m=16,t=2,p=1$")
     assert await stronger.verify(PASSWORD, after)
+
+
+async def test_no_session_slips_in_while_the_account_is_being_closed(house: House) -> None:
+    user_id = await house.register()
+    async with house.desk.db.transaction() as tx:
+        await set_status(tx, user_id, Status.DISABLED, now(), Cause("test"))
+        slow = asyncio.create_task(house.log_in())  # the password is found good before this transaction ends
+        await asyncio.sleep(0.2)
+
+    assert (await slow).error == (401, "invalid_credentials")
+    assert await house.count("session") == 0
 
 
 async def test_refreshing_moves_on_and_an_answer_that_got_lost_can_be_had_again(house: House) -> None:

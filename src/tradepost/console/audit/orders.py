@@ -24,9 +24,9 @@ _PATH: Final = f"SELECT format('order %s: %s', key, told) FROM ({_STEPS}) AS pat
 _STATE: Final = f"""
 SELECT format('order %s is %s at version %s, but its events say: %s', COALESCE(id::text, key),
               COALESCE(status, 'missing'), COALESCE(version, 0), COALESCE(told, 'nothing'))
-FROM (SELECT * FROM "order".orders WHERE created_at >= {SINCE}) AS orders
+FROM "order".orders
 FULL JOIN (SELECT key, version AS events, steps, told FROM ({_STEPS}) AS path) AS path ON key = id::text
-WHERE id IS NULL OR steps IS NULL OR version <> events
+WHERE id IS NULL OR steps IS NULL AND created_at >= {SINCE} OR version <> events
    OR status <> CASE WHEN steps ~ 'x' THEN 'cancelled' WHEN steps ~ 'd' THEN 'completed' WHEN steps ~ 's' THEN 'shipped'
                      WHEN steps ~ 'p' THEN 'paid' WHEN steps ~ 'r' THEN 'reserved' ELSE 'pending' END
    OR (reserved_at IS NOT NULL) <> (steps ~ 'r') OR (paid_at IS NOT NULL) <> (steps ~ 'p')

@@ -42,7 +42,7 @@ WITH cancelled AS (
     SELECT event_id, key, (data ->> 'paid')::boolean AS paid FROM "order".event
     WHERE type = 'order.cancelled' AND at >= {SINCE}
 ), held AS (
-    SELECT key, at FROM inventory.event WHERE type = 'inventory.reserved'
+    SELECT order_id::text AS key FROM inventory.reservation WHERE status <> 'rejected'
 ), released AS (
     SELECT event_id, key, causation_id, COALESCE((data ->> 'restocked')::boolean, FALSE) AS restocked
     FROM inventory.event WHERE type = 'inventory.released' AND at >= {SINCE}
@@ -50,6 +50,7 @@ WITH cancelled AS (
 SELECT format('order %s was cancelled: held %s times, released %s times', COALESCE(cancelled.key, released.key),
               count(DISTINCT held.key), count(DISTINCT released.event_id))
 FROM cancelled FULL JOIN released ON causation_id = cancelled.event_id LEFT JOIN held ON held.key = cancelled.key
+WHERE cancelled.key IS NOT NULL OR {SINCE} = '-infinity'
 GROUP BY cancelled.event_id, COALESCE(cancelled.key, released.key), paid
 HAVING count(DISTINCT held.key) <> count(DISTINCT released.event_id) OR bool_or(restocked <> paid)
 """

@@ -47,12 +47,13 @@ WITH back AS (
     WHERE type = 'order.return_received' AND at >= {SINCE} AND line.restock GROUP BY 1, 2
 ), moved AS (
     SELECT reference, sku, sum(quantity) AS units FROM inventory.movement
-    WHERE reason = 'returned' AND order_id IS NOT NULL AND at >= {SINCE} GROUP BY 1, 2
+    WHERE reason = 'returned' AND order_id IS NOT NULL GROUP BY 1, 2
 )
 SELECT format('return %s, %s: %s came back, but %s moved', reference, sku, COALESCE(back.units, 0),
               COALESCE(moved.units, 0))
 FROM back FULL JOIN moved USING (reference, sku)
 WHERE COALESCE(back.units, 0) <> COALESCE(moved.units, 0)
+  AND (back.reference IS NOT NULL OR {SINCE} = '-infinity')
   AND EXISTS (SELECT FROM inventory.stock WHERE stock.sku = COALESCE(back.sku, moved.sku))
 """
 

@@ -53,6 +53,14 @@ class Answer(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class _Lost(msgspec.Struct, frozen=True):
+    """No outcome: why, and how long the server wants us to wait; `is_silence` when it did not answer at all."""
+
+    why: str
+    wait_s: float | None
+    is_silence: bool = False
+
+
 _decoder: Final = msgspec.json.Decoder(Told)
 _page: Final = msgspec.json.Decoder(dict[str, Any])
 NOTHING: Final = Told()
@@ -76,14 +84,14 @@ class Client:
         number = self.journal.asked("POST", path, key, body)
         until, pause_s = perf_counter() + self.patience_s, PAUSE_S
         while True:
-            answer, why, wait_s, is_gone = await self._attempt(path, key, body)
-            if answer is not None:
+            answer = await self._attempt(path, key, body)
+            if isinstance(answer, Answer):
                 self.journal.answered(number, answer.status, _kept(answer))
                 return answer
-            self.journal.lost(number, why)
-            wait_s = pause_s if wait_s is None else wait_s
+            self.journal.lost(number, answer.why)
+            wait_s = pause_s if answer.wait_s is None else answer.wait_s
             if perf_counter() + wait_s > until:
-                raise (ServerGone if is_gone else NoOutcome)(f"POST {path} under {key}: {why}")
+                raise (ServerGone if answer.is_silence else NoOutcome)(f"POST {path} under {key}: {answer.why}")
             self.retries += 1
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             await asyncio.sleep(wait_s)
@@ -111,8 +119,7 @@ class Client:
         found = _page.decode(content)
         return found["data"], found["has_more"]
 
-    async def _attempt(self, path: str, key: str, body: bytes) -> tuple[Answer | None, str, float | None]:
-        """The answer; or None, why there is none, and how long the server wants us to wait."""
+    async def _attempt(self, path: str, key: str, body: bytes) -> Answer | _Lost:
         started = perf_counter()
         headers = {**self.instance.authorization(), "Content-Type": JSON, "Idempotency-Key": key}
         url = self._orders if path == ORDERS else f"{self.instance.url}{path}"
@@ -120,11 +127,11 @@ class Client:
             async with self.session.post(url, data=body, headers=headers) as response:
                 content = await response.read()
         except (aiohttp.ClientError, OSError) as error:
-            return None, _why(error), None
+            return _Lost(_why(error), None, is_silence=True)
         told = _told(content)
         if response.status in UNKNOWN or told.error == IN_FLIGHT:
-            return None, told.error or str(response.status), _retry_after(response.headers.get("Retry-After"))
-        return Answer(response.status, told, perf_counter() - started), "", None
+            return _Lost(told.error or str(response.status), _retry_after(response.headers.get("Retry-After")))
+        return Answer(response.status, told, perf_counter() - started)
 
 
 @asynccontextmanager

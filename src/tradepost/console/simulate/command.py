@@ -20,7 +20,7 @@ from tradepost.console.audit.journal import JournalError
 from tradepost.console.instance import Instance, InstanceError, database_url, find_instance
 from tradepost.console.progress import progress
 from tradepost.console.simulate import report
-from tradepost.console.simulate.client import Client, NoOutcome, open_client
+from tradepost.console.simulate.client import Client, NoOutcome, ServerGone, open_client
 from tradepost.console.simulate.journal import Journal, open_journal
 from tradepost.console.simulate.log import LogError, OrderLog, read_log
 from tradepost.console.simulate.play import Outcomes, Play
@@ -33,6 +33,16 @@ CONNECTIONS: Final = 64
 STOCK_FACTOR: Final = 0.9
 WAIT_S: Final = 120.0
 FAILED: Final = 2
+TOLD: Final = (
+    LogError,
+    InstanceError,
+    NoOutcome,
+    ServerGone,
+    JournalError,
+    SettingsError,
+    OSError,
+    asyncpg.PostgresError,
+)
 
 File = Annotated[Path, Parameter(validator=ExistingPath(exists=True, dir_okay=False))]
 
@@ -87,7 +97,7 @@ def simulate(
         instance = find_instance(room)
         print(f"Run {options.run}: {report.plan(log)}", flush=True)
         return uvloop.run(_run(instance, log, options, room))
-    except (LogError, InstanceError, NoOutcome, JournalError, SettingsError, OSError, asyncpg.PostgresError) as error:
+    except TOLD as error:
         print(f"tradepost: {error}", file=sys.stderr)
         return FAILED
 

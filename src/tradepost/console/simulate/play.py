@@ -59,7 +59,7 @@ class Play:
     _ledger: Ledger = field(default_factory=Ledger)
 
     async def play(self, invoices: Sequence[Invoice], players: int, rate: float | None, done: Done) -> Outcomes:
-        """Everything, by so many players at once."""
+        """Everything, by so many players at once. Errors: ServerGone."""
         turns, pace, started = Turns(invoices), Pace(rate), perf_counter()
         count = 0
 
@@ -74,9 +74,12 @@ class Play:
                     done(count)
                     follower = turns.after(follower)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(players):
-                group.create_task(player())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(players):
+                    group.create_task(player())
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
         self.outcomes.seconds = perf_counter() - started
         return self.outcomes
 
@@ -109,7 +112,7 @@ class Play:
         """False when the parcel has left, so that the goods have to come back."""
         order_id, refusals = back.order.order_id, Counter[str]()
         key = f"{self.run}-{invoice.number}-{order_id}-cancel"
-        answer = await self._post(f"{ORDERS}/{order_id}/cancel", key, bodies.cancel(invoice), refusals)
+        answer = await self._post(f"{ORDERS}/{order_id}/cancel", key, bodies.CANCEL, refusals)
         if SHIPPED in refusals:
             return False
         self.outcomes.refused_cancellations += refusals

@@ -26,7 +26,8 @@ SELECT source, "group", first_slot, tick, tick_uuid::text AS tick_uuid, toward F
 WHERE source = ANY ($1::text[]) ORDER BY source, "group", first_slot FOR UPDATE
 """
 _UNKNOWN: Final = """
-SELECT uuid FROM unnest($1::uuid[]) AS uuid WHERE NOT EXISTS (SELECT FROM log.tick WHERE tick.uuid = unnest.uuid)
+SELECT held.uuid FROM unnest($1::uuid[]) AS held (uuid)
+WHERE NOT EXISTS (SELECT FROM log.tick WHERE tick.uuid = held.uuid)
 """
 _MOVE: Final = """
 UPDATE {schema}.cursor SET tick = $4, tick_uuid = $5, toward = NULL, last_id = 0, fence = fence + 1

@@ -26,8 +26,8 @@ IDS_AHEAD: Final = Gauge(
 _ROOM: Final = """
 SELECT COALESCE(max(high), 0) - 1 - log.newest_id($1) AS ahead FROM log.partitions($1)
 """
-_NEWEST: Final = "SELECT at FROM {partition} ORDER BY id DESC LIMIT 1"
-# Ids are drawn in order, times are not quite: the newest by id is the newest by time but for moments.
+# The first event behind a partition is younger than all in it, those included whose transaction is still open.
+_NEXT: Final = 'SELECT at FROM "{source}".event WHERE id >= $1 ORDER BY id LIMIT 1'
 _BEHIND: Final = """
 SELECT NOT EXISTS (
     SELECT FROM log.reader LEFT JOIN log.tick ON tick.id = reader.tick
@@ -112,12 +112,11 @@ async def _drop_old(connection: Any, source: str, now: datetime) -> list[str]:
     for row in await connection.fetch(_ORPHANS, source):  # detached when a round was cut off
         await connection.execute(f"DROP TABLE {row['name']}")
     dropped: list[str] = []
-    newest_id = await connection.fetchval("SELECT log.newest_id($1)", source)
     for part in await connection.fetch("SELECT name, high, detaching FROM log.partitions($1)", source):
         name = f'"{source}"."{part["name"]}"'
         if part["detaching"]:
             await connection.execute(f'ALTER TABLE "{source}".event DETACH PARTITION {name} FINALIZE')
-        elif part["high"] > newest_id or not await _is_done_with(connection, source, name, now):
+        elif not await _is_done_with(connection, source, name, part["high"], now):
             break
         else:
             await connection.execute(f'ALTER TABLE "{source}".event DETACH PARTITION {name} CONCURRENTLY')
@@ -126,9 +125,9 @@ async def _drop_old(connection: Any, source: str, now: datetime) -> list[str]:
     return dropped
 
 
-async def _is_done_with(connection: Any, source: str, partition: str, now: datetime) -> bool:
-    newest = await connection.fetchval(_NEWEST.format(partition=partition))
-    if newest is not None and newest > now - EVENTS_KEPT:
+async def _is_done_with(connection: Any, source: str, partition: str, high: int, now: datetime) -> bool:
+    following = await connection.fetchval(_NEXT.format(source=source), high)
+    if following is None or following > now - EVENTS_KEPT:
         return False
     return bool(await connection.fetchval(_BEHIND.format(partition=partition), source))
 

@@ -60,7 +60,7 @@ async def refund_returns(tx: Tx, returns: Sequence[Return]) -> None:
     steps: dict[str, Step] = {}
     for one, key in zip(returns, keys, strict=True):
         found = known.get(one.order_id)
-        if found is not None:
+        if found is not None and key not in done:
             done.add(key)
             step = steps.get(one.order_id, Step(payment=found))
             steps[one.order_id] = step.then(partial(_refund_return, asked=one, key=key))

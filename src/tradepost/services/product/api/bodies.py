@@ -6,14 +6,20 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tradepost.kernel.http.body import Amount, Body, Currency, Id, ShortText, Units
+from tradepost.kernel.http.body import LARGEST_INTEGER, Amount, Body, Currency, Id, ShortText, Units
 from tradepost.kernel.money import CURRENCIES
 from tradepost.services.product.domain.editing import Wish
 from tradepost.services.product.domain.product import Image, Status, invalid
-from tradepost.services.product.shopify.drafts import MAX_HTML, MAX_IMAGES, MAX_LONG_TEXT, MAX_TAGS, MAX_TEXT, MAX_URL
+from tradepost.services.product.shopify.drafts import (
+    MAX_HTML,
+    MAX_IMAGES,
+    MAX_LONG_TEXT,
+    MAX_TAGS,
+    MAX_TEXT,
+    MAX_URL,
+    MAX_VARIANTS,
+)
 from tradepost.services.product.shopify.sanitise import sanitise
-
-VARIANTS_LIMIT: Final = 500  # in one request
 
 Name = ShortText
 Label = Annotated[str, Meta(max_length=MAX_TEXT)]
@@ -27,7 +33,8 @@ Url = Annotated[
 ]
 Grams = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=40)]
-MetadataValue = Annotated[str, Meta(max_length=500)]
+MetadataText = Annotated[str, Meta(max_length=500)]
+MetadataInteger = Annotated[int, Meta(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 
 
 class ImageBody(Body, frozen=True, kw_only=True):
@@ -85,7 +92,7 @@ class _Fields(Body, frozen=True, kw_only=True):
     images: Annotated[list[ImageBody], Meta(max_length=MAX_IMAGES)] | UnsetType = UNSET
     seo: SeoBody | UnsetType = UNSET
     gift_card: bool | UnsetType = UNSET
-    metadata: dict[MetadataKey, MetadataValue | int | float | bool | None] = {}  # noqa: RUF012 - msgspec copies it
+    metadata: dict[MetadataKey, MetadataText | MetadataInteger | float | bool | None] = {}  # noqa: RUF012 - msgspec copies it
 
 
 class CreateProduct(_Fields, frozen=True, kw_only=True):
@@ -97,7 +104,7 @@ class CreateProduct(_Fields, frozen=True, kw_only=True):
     price: Amount | None = None
     sku: Sku | None = None
     stock: Units | None = None
-    variants: Annotated[list[VariantBody], Meta(max_length=VARIANTS_LIMIT)] = []  # noqa: RUF012 - msgspec copies it
+    variants: Annotated[list[VariantBody], Meta(max_length=MAX_VARIANTS)] = []  # noqa: RUF012 - msgspec copies it
 
     def wishes(self) -> Sequence[Wish]:
         """At least one. Errors: Invalid."""
@@ -120,7 +127,7 @@ class EditProduct(_Fields, frozen=True, kw_only=True):
     name: Name | UnsetType = UNSET
     currency: Currency | UnsetType = UNSET
     price: Amount | None = None
-    variants: Annotated[list[VariantBody], Meta(min_length=1, max_length=VARIANTS_LIMIT)] | None = None
+    variants: Annotated[list[VariantBody], Meta(min_length=1, max_length=MAX_VARIANTS)] | None = None
 
     def wishes(self) -> Sequence[Wish] | None:
         """None when the variants stay."""
@@ -145,9 +152,7 @@ def fields_of(body: CreateProduct | EditProduct) -> dict[str, Any]:
     if body.description is not UNSET:
         fields["description"] = _description(body.description or "")
     if body.tags is not UNSET:
-        fields["tags"] = tuple({tag.lower(): tag for tag in (tag.strip() for tag in reversed(body.tags))}.values())[
-            ::-1
-        ]
+        fields["tags"] = _tags(body.tags)
     if body.images is not UNSET:
         fields["images"] = tuple({image.url: Image(image.url, image.alt.strip()) for image in body.images}.values())
     if body.seo is not UNSET:
@@ -159,6 +164,14 @@ def _currency(code: str) -> str:
     if code not in CURRENCIES:
         raise invalid("/currency", f"{code} is not an active ISO 4217 code.", "currency_unknown")
     return code
+
+
+def _tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """Each once, as it was written first."""
+    kept: dict[str, str] = {}
+    for tag in tags:
+        kept.setdefault(tag.strip().lower(), tag.strip())
+    return tuple(kept.values())
 
 
 def _description(html: str) -> str:

@@ -15,6 +15,7 @@ from tradepost.services.product.api.report import Note, Report
 from tradepost.services.product.commands import filing
 from tradepost.services.product.commands.filing import Outcome
 from tradepost.services.product.desk import Desk
+from tradepost.services.product.domain.category import CategoryUnknown
 from tradepost.services.product.repository.products import Raced
 from tradepost.services.product.shopify import Assembled, Assembler, ProductDraft, Reader
 
@@ -134,7 +135,7 @@ async def _file(db: Database, drafts: Sequence[ProductDraft], cause: Cause, *, d
             async with db.transaction() as tx:
                 return await filing.file(tx, drafts, cause, dry_run=dry_run)
         except Exception as error:
-            if attempt == TRIES or not (isinstance(error, Raced) or is_retryable(error)):
+            if attempt == TRIES or not (isinstance(error, Raced | CategoryUnknown) or is_retryable(error)):
                 raise
             await asyncio.sleep(PAUSE_S * attempt)
     raise AssertionError("unreachable")

@@ -56,7 +56,7 @@ async def _read(tx: Tx, category_id: str, check: CheckVersion) -> Row:
 async def _refuse_misplaced(tx: Tx, category_id: str, parent_id: str, height: int) -> None:
     above = await categories.upwards(tx, parent_id)
     if not above:
-        raise CategoryUnknown("There is no category of this parent_id.")
+        raise CategoryUnknown("/parent_id")
     if category_id in above:
         raise CategoryCycle("The new parent lies within the category itself.")
     if len(above) + height > MAX_DEPTH:

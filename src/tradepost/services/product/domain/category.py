@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from tradepost.kernel.errors import Conflict, Invalid, NotFound
+from tradepost.kernel.errors import Conflict, FieldError, Invalid, NotFound
 
 SEPARATOR: Final = " > "  # between the names of a path
 MAX_DEPTH: Final = 20  # levels
@@ -21,6 +21,10 @@ class CategoryUnknown(Invalid):
     """A field names a category that does not exist."""
 
     code = "category_unknown"
+
+    def __init__(self, pointer: str) -> None:
+        detail = "There is no category of this id."
+        super().__init__(detail, errors=[FieldError(pointer, detail)])
 
 
 class CategoryNameTaken(Conflict):

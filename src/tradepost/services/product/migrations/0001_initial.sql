@@ -62,6 +62,19 @@ CREATE INDEX product_vendor ON product (vendor, id);
 CREATE INDEX product_price ON product (price, id);
 CREATE INDEX product_name ON product (lower(name), id);
 
+-- Products with a word in the name that is spelt nearly so; of `rank` 0 to 1, `shrit` is a third of `shirt`.
+-- The setting is what the operator, and so the index, takes for nearly.
+CREATE FUNCTION alike(q text) RETURNS TABLE (id uuid, rank real) LANGUAGE plpgsql ROWS 20 AS $$
+DECLARE
+    wanted text := plain(q);
+BEGIN
+    PERFORM set_config('pg_trgm.word_similarity_threshold', '0.3', true);
+    RETURN QUERY
+        SELECT product.id, extension.word_similarity(wanted, plain(product.name)) AS likeness FROM product
+        WHERE wanted OPERATOR(extension.<%) plain(product.name)
+        ORDER BY likeness DESC, product.id DESC LIMIT 1000;
+END $$;
+
 CREATE TABLE variant (
     id uuid PRIMARY KEY,
     product_id uuid NOT NULL REFERENCES product,

@@ -53,7 +53,7 @@ async def read_product(db: Database | Tx, product_id: str, *, staff: bool) -> Pr
 
 
 async def list_products(db: Database, wanted: Wanted, *, staff: bool) -> ListOf[ProductView]:
-    """A page: one statement finds its ids (a second one, when nothing is spelt as it was asked for), one reads them."""
+    """A page: one statement finds its ids, one reads them."""
     ids = page(await search(db, wanted), wanted.limit, backwards=wanted.before is not None)
     rows = await db.fetch(_PAGE, ids.data) if ids.data else []
     products = [ProductView.of(_stored.decode(row["product"]), staff=staff) for row in rows]

@@ -6,11 +6,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from tradepost.kernel.database import Database, Tx
+from tradepost.kernel.database import Database
 
 Sort = Literal["newest", "price", "-price", "name", "relevance"]
 
-LIKENESS: Final = 0.3  # of a word in the name, 0 to 1: `shrit` is a third of `shirt`
 SKU_RANK: Final = 10  # a SKU that begins as asked for is above all words
 
 _EXACTLY: Final = re.compile(r'"|(^|\s)-')  # who writes `"tea mug"` or `mug -tea` wants no guesses
@@ -24,7 +23,9 @@ _KEYS: Final = {
 }
 _DESCENDING: Final = frozenset({"newest", "-price", "relevance"})
 
+# What is spelt nearly so counts only where nothing at all is spelt so.
 _HITS: Final = """
+WITH exact AS (
     SELECT id, max(rank) AS rank FROM (
         SELECT id, ts_rank(search, query) AS rank
         FROM product, websearch_to_tsquery('search', {q}) AS query WHERE search @@ query
@@ -32,19 +33,19 @@ _HITS: Final = """
         SELECT product_id, {sku_rank} FROM variant
         WHERE upper(sku) LIKE upper({prefix}) ESCAPE '!' OR barcode = {q}
     ) AS found GROUP BY id
+), hit AS (
+    SELECT id, rank FROM exact
+    UNION ALL
+    SELECT id, rank FROM alike({q}) WHERE {may_guess} AND NOT EXISTS (SELECT FROM exact)
+)
 """
-# Only where nothing at all is found as it is spelt.
-_LIKE_HITS: Final = """
-    SELECT id, extension.word_similarity(plain({q}), plain(name)) AS rank FROM product
-    WHERE plain({q}) OPERATOR(extension.<%) plain(name) AND NOT EXISTS (SELECT FROM exact)
-"""
-_CATEGORY: Final = """product.category_id IN (
+_CATEGORY: Final = """product.category_id = ANY (ARRAY(
     WITH RECURSIVE below AS (
         SELECT id FROM category WHERE id = {category}
         UNION ALL
         SELECT category.id FROM category JOIN below ON category.parent_id = below.id
     )
-    SELECT id FROM below)"""
+    SELECT id FROM below))"""
 _IN_STOCK: Final = """EXISTS (
     SELECT FROM variant JOIN availability ON availability.sku = variant.sku
     WHERE variant.product_id = product.id AND availability.available > 0)"""
@@ -73,28 +74,18 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 async def search(db: Database, wanted: Wanted) -> Sequence[str]:
     """The ids of one page and one more, in the order in which they were read."""
-    exact = _Statement(wanted, like=False)
-    rows = await db.fetch(exact.sql, *exact.arguments)
-    if rows or not wanted.q or _EXACTLY.search(wanted.q):
-        return [row["id"] for row in rows]
-    async with db.transaction() as tx:
-        return await _search_alike(tx, wanted)
-
-
-async def _search_alike(tx: Tx, wanted: Wanted) -> Sequence[str]:
-    await tx.execute(f"SET LOCAL pg_trgm.word_similarity_threshold = {LIKENESS}")
-    alike = _Statement(wanted, like=True)
-    return [row["id"] for row in await tx.fetch(alike.sql, *alike.arguments)]
+    statement = _Statement(wanted)
+    return [row["id"] for row in await db.fetch(statement.sql, *statement.arguments)]
 
 
 class _Statement:
     """One statement and its arguments."""
 
-    def __init__(self, wanted: Wanted, *, like: bool) -> None:
+    def __init__(self, wanted: Wanted) -> None:
         self.arguments: list[object] = []
         self._named: dict[str, str] = {}
         self._wanted = wanted
-        hits, source = self._hits(like) if wanted.q else ("", "product")
+        hits, source = self._hits(wanted.q) if wanted.q else ("", "product")
         sort = wanted.sort if wanted.sort and (wanted.q or wanted.sort != "relevance") else None
         sort = sort or ("relevance" if wanted.q else "newest")
         key, down = _KEYS[sort], (sort in _DESCENDING) != (wanted.before is not None)
@@ -105,12 +96,15 @@ class _Statement:
             f" ORDER BY {key} {_order(down)}, product.id {_order(down)} LIMIT {limit}"
         )
 
-    def _hits(self, like: bool) -> tuple[str, str]:
-        q = self._argument("q", self._wanted.q)
-        escaped = "".join(f"!{letter}" if letter in "!%_" else letter for letter in self._wanted.q or "")
-        exact = _HITS.format(q=f"{q}::text", prefix=self._argument("prefix", escaped + "%"), sku_rank=SKU_RANK)
-        alike = f", hit AS ({_LIKE_HITS.format(q=f'{q}::text')})" if like else ""
-        return f"WITH {'exact' if like else 'hit'} AS ({exact}){alike}", "hit JOIN product ON product.id = hit.id"
+    def _hits(self, q: str) -> tuple[str, str]:
+        escaped = "".join(f"!{letter}" if letter in "!%_" else letter for letter in q)
+        hits = _HITS.format(
+            q=f"{self._argument('q', q)}::text",
+            prefix=self._argument("prefix", escaped + "%"),
+            may_guess=_EXACTLY.search(q) is None,
+            sku_rank=SKU_RANK,
+        )
+        return hits, "hit JOIN product ON product.id = hit.id"
 
     def _filters(self) -> list[str]:
         wanted = self._wanted

@@ -138,4 +138,4 @@ def _refusals() -> Iterator[None]:
     except asyncpg.UniqueViolationError as error:
         raise CategoryNameTaken("A category beside it has this name.") from error
     except asyncpg.ForeignKeyViolationError as error:
-        raise CategoryUnknown("There is no category of this parent_id.") from error
+        raise CategoryUnknown("/parent_id") from error

@@ -216,4 +216,4 @@ def _refusals() -> Iterator[None]:
     except asyncpg.UniqueViolationError as error:
         raise Raced(f"{error.detail} Send the request again.") from error
     except asyncpg.ForeignKeyViolationError as error:
-        raise CategoryUnknown("There is no category of this id.") from error
+        raise CategoryUnknown("/category_id") from error

@@ -57,7 +57,11 @@ async def log_in(door: Door, email: str, password: str, origin: Origin, now: dat
     stronger = await door.passwords.hash(password) if door.passwords.is_outdated(stored) else None
     session_id, token = new_id(), text_of(secrets.token_bytes(SECRET_BYTES))
     async with door.db.transaction() as tx:
-        expires_at = await sessions.add(tx, session_id=session_id, user_id=account.id, origin=origin, now=now)
+        expires_at = await sessions.add(
+            tx, session_id=session_id, user_id=account.id, password_hash=stored, origin=origin, now=now
+        )
+        if expires_at is None:
+            raise InvalidCredentials("The password was changed just now.")
         await _keep(tx, token, session_id, expires_at)
         await sessions.clear_failures(tx, email)
         if stronger is not None:

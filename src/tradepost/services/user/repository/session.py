@@ -11,9 +11,12 @@ from tradepost.services.user.domain.session import SESSIONS_LIMIT, expiry
 
 USER_AGENT_LIMIT: Final = 255  # characters kept
 
+# FOR SHARE waits for who closes the account or changes the password just now, and then finds nothing to log in to.
 _ADD: Final = """
 INSERT INTO session (id, user_id, created_at, last_used_at, expires_at, address, user_agent)
-VALUES ($1, $2, $3, $3, $4, $5, $6)
+SELECT $1, id, $3, $3, $4, $5, $6 FROM account
+WHERE id = $2 AND status = 'active' AND password_hash = $7 FOR SHARE
+RETURNING true
 """
 _END_OLDEST: Final = """
 UPDATE session SET revoked_at = $2
@@ -56,11 +59,16 @@ class Origin:
     user_agent: str
 
 
-async def add(tx: Tx, *, session_id: str, user_id: str, origin: Origin, now: datetime) -> datetime:
-    """A new session; when it ends if it isn't used. The account's oldest ends when there are too many."""
+async def add(
+    tx: Tx, *, session_id: str, user_id: str, password_hash: str, origin: Origin, now: datetime
+) -> datetime | None:
+    """A new session; when it ends if it isn't used. None when the account was closed or got another password since
+    `password_hash` was read. The account's oldest session ends when there are too many."""
     expires_at = expiry(now, now)
     agent = origin.user_agent[:USER_AGENT_LIMIT]
-    await tx.execute(_ADD, session_id, user_id, now, expires_at, origin.address, agent)
+    added = await tx.fetchval(_ADD, session_id, user_id, now, expires_at, origin.address, agent, password_hash)
+    if added is None:
+        return None
     await tx.execute(_END_OLDEST, user_id, now, SESSIONS_LIMIT)
     return expires_at
 
