@@ -10,6 +10,7 @@ from uuid import uuid4
 import asyncpg
 
 from tradepost.kernel.migrate import migrate
+
 SECRET: Final = "of-the-tests"
 LOCK: Final = 518_300
 

@@ -11,6 +11,7 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 TIMEOUT_S: Final = 120
+LINT: Final = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 PLANTED: Final = {
     "One direction through the house": ("kernel/ids.py", "import tradepost.contracts"),
@@ -25,7 +26,7 @@ PLANTED: Final = {
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache"],
+        [sys.executable, "-c", LINT, "--no-cache"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder / "src")},
         capture_output=True,

@@ -28,7 +28,7 @@ async def said(db: Database) -> list[str]:
 async def test_a_part_that_fails_takes_its_events_along_and_no_others(database: Database) -> None:
     async with database.transaction() as tx:
         say(tx, "before")
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ZeroDivisionError):  # noqa: PT012
             async with tx.savepoint():
                 say(tx, "lost")
                 await tx.settle()  # `before` is inserted, too, and has to come back
@@ -46,7 +46,7 @@ async def test_settling_finds_what_would_fail_at_the_commit(
 ) -> None:
     await superuser.execute("ALTER TABLE probe.thing ADD CONSTRAINT one UNIQUE (version) DEFERRABLE INITIALLY DEFERRED")
     async with database.transaction() as tx:
-        with pytest.raises(asyncpg.UniqueViolationError):
+        with pytest.raises(asyncpg.UniqueViolationError):  # noqa: PT012
             async with tx.savepoint():
                 await tx.execute("INSERT INTO thing VALUES ('a', 1), ('b', 1)")
                 await tx.settle()
@@ -65,7 +65,7 @@ async def test_events_that_were_settled_early_still_wake_the_ticker(database: Da
 
 
 async def test_nothing_is_published_by_a_transaction_that_fails(database: Database) -> None:
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012
         async with database.transaction() as tx:
             say(tx, "lost")
             raise ZeroDivisionError
@@ -75,7 +75,7 @@ async def test_nothing_is_published_by_a_transaction_that_fails(database: Databa
 async def test_a_connection_lost_at_the_commit_leaves_the_outcome_open(
     database: Database, superuser: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    with pytest.raises((CommitUnknown, asyncpg.AdminShutdownError)):
+    with pytest.raises((CommitUnknown, asyncpg.AdminShutdownError)):  # noqa: PT012
         async with database.transaction() as tx:
             pid = await tx.fetchval("SELECT pg_backend_pid()")
             say(tx, "perhaps")
@@ -89,7 +89,7 @@ async def test_a_connection_lost_at_the_commit_leaves_the_outcome_open(
 async def test_why_a_transaction_failed_is_not_hidden_by_its_lost_connection(
     database: Database, superuser: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012
         async with database.transaction() as tx:
             pid = await tx.fetchval("SELECT pg_backend_pid()")
             await superuser.execute("SELECT pg_terminate_backend($1, 2000)", pid)

@@ -46,7 +46,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
     monkeypatch.setattr(
         module, "_migrations", lambda package: [*found(package), *([broken] if package == "tests.probe" else [])]
     )
-    with pytest.raises(MigrationError, match="0002_broken.sql failed, nothing of it was kept: division by zero"):
+    with pytest.raises(MigrationError, match=r"0002_broken\.sql failed, nothing of it was kept: division by zero"):
         await migrate(database_url, PROBE, databases.SECRET)
     assert await superuser.fetchval("SELECT to_regclass('probe.half') IS NULL")
     assert await superuser.fetchval("SELECT count(*) FROM probe.migration WHERE name LIKE '%0002_broken%'") == 0

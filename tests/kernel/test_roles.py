@@ -31,7 +31,8 @@ SELECT format('%I.%I', nspname, relname) AS name FROM pg_class JOIN pg_namespace
 WHERE relkind IN ('r', 'p') AND nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') ORDER BY 1
 """
 MAY = """
-SELECT array_agg(privilege) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
+SELECT array_agg(privilege)
+FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
 WHERE has_table_privilege($1, $2, privilege) OR privilege IN ('SELECT', 'INSERT', 'UPDATE')
   AND has_any_column_privilege($1, $2, privilege)
 """

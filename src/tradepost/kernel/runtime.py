@@ -13,6 +13,7 @@ import structlog
 from tradepost.kernel.database import SESSION, Database, connect
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.log.consumer import Consumer, register
+from tradepost.kernel.log.retention import keep_for_ever
 from tradepost.kernel.log.ticks import Ticks
 from tradepost.kernel.log.watch import Watch
 from tradepost.kernel.migrate import READER, role_of, url_as
@@ -54,6 +55,7 @@ async def run(
         for service in services:
             await _open(service, running, stack, tasks, url, secret, settings.get(service.name), data)
         stack.push_async_callback(_end, tasks)  # first of all: the desks then finish what waits, on open databases
+        tasks.append(asyncio.create_task(keep_for_ever(url)))
         for service in services:
             tasks += await _start(service, running)
         yield running

@@ -106,19 +106,21 @@ async def test_effects_are_exactly_once_though_connections_are_killed_meanwhile(
         await record(tx, events)
         await tx.execute("SELECT pg_sleep(0.005)")
 
-    async with connect(url_as(database_url, role_of("probe"), databases.SECRET), "probe") as writer:
-        async with consuming(database, database_url, with_handler(slow)):
-            for n in range(60):
-                try:
-                    await move(writer, f"thing-{n % 3}")
-                except Exception as error:
-                    assert is_retryable(error), error  # noqa: PT017 - which of them, nobody knows
-                finally:
-                    if n % 6 == 0:
-                        await superuser.execute(KILL)
-            committed = await superuser.fetchval("SELECT count(*) FROM probe.event")
-            seen = await effects(database, committed)
-            await asyncio.sleep(0.1)
+    async with (
+        connect(url_as(database_url, role_of("probe"), databases.SECRET), "probe") as writer,
+        consuming(database, database_url, with_handler(slow)),
+    ):
+        for n in range(60):
+            try:
+                await move(writer, f"thing-{n % 3}")
+            except Exception as error:
+                assert is_retryable(error), error  # noqa: PT017 - which of them, nobody knows
+            finally:
+                if n % 6 == 0:
+                    await superuser.execute(KILL)
+        committed = await superuser.fetchval("SELECT count(*) FROM probe.event")
+        seen = await effects(database, committed)
+        await asyncio.sleep(0.1)
 
     assert 30 < committed <= 60
     assert len(seen) == await superuser.fetchval("SELECT count(*) FROM probe.effect") == committed

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from tests.kernel.log.probing import (
@@ -23,11 +24,7 @@ POSITION = "SELECT parked FROM cursor WHERE \"group\" = 'recorder'"
 
 
 async def forgiving(tx: Tx, events: Sequence[Event[ProbeMoved]]) -> None:
-    await record(tx, [Event(**{**_fields(event), "data": ProbeMoved(thing=event.key)}) for event in events])
-
-
-def _fields(event: Event[ProbeMoved]) -> dict[str, object]:
-    return {name: getattr(event, name) for name in event.__struct_fields__}
+    await record(tx, [msgspec.structs.replace(event, data=ProbeMoved(thing=event.key)) for event in events])
 
 
 @pytest.fixture

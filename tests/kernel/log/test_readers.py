@@ -3,9 +3,9 @@
 from typing import Any
 
 import asyncpg
-
 from bench import log_readers
 from bench.log_readers import Verdict, run_load, run_script
+
 from tests import databases
 
 BY_ID, BELOW_XMIN, BY_XID, OURS = (
@@ -16,7 +16,7 @@ BY_ID, BELOW_XMIN, BY_XID, OURS = (
 )
 
 
-SCRIPTS = (
+SCRIPTS: tuple[tuple[Any, dict[str, int], dict[str, int]], ...] = (
     (log_readers.late_commit, {BY_ID: 1}, {}),
     (log_readers.crossed, {BY_ID: 1, BELOW_XMIN: 1}, {}),
     (log_readers.early_xid, {}, {BY_XID: 1}),

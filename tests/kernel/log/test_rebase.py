@@ -136,8 +136,8 @@ async def test_cursors_in_other_databases_are_moved_along(database: Database, da
     try:
         connection = await asyncpg.connect(other)
         await connection.execute(
-            "INSERT INTO probe.cursor (source, \"group\", tick, tick_uuid) VALUES ('probe', 'away', 90, gen_random_uuid());"
-            "INSERT INTO probe.cursor (source, \"group\", tick, tick_uuid) VALUES ('nobody', 'away', 9, gen_random_uuid())"
+            'INSERT INTO probe.cursor (source, "group", tick, tick_uuid)'
+            " VALUES ('probe', 'away', 90, gen_random_uuid()), ('nobody', 'away', 9, gen_random_uuid())"
         )
         outcome = await rebase(database_url, readers=[other])
         rows = await connection.fetch("SELECT source, tick, fence FROM probe.cursor ORDER BY source")

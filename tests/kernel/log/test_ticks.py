@@ -54,7 +54,8 @@ async def test_only_a_tick_notifies(
     heard: list[str] = []
     await superuser.add_listener("tradepost_tick", lambda *args: heard.append(args[-1]))
     functions = await superuser.fetch(
-        "SELECT proname FROM pg_proc WHERE pronamespace::regnamespace::text NOT IN ('pg_catalog', 'extension') AND prosrc ~* 'notify'"
+        "SELECT proname FROM pg_proc WHERE prosrc ~* 'notify'"
+        " AND pronamespace::regnamespace::text NOT IN ('pg_catalog', 'extension')"
     )
     await move(database, "a", "b")
     await superuser.execute("SELECT 1")
