@@ -18,6 +18,7 @@ from tradepost.kernel.log.ticks import Ticks
 from tradepost.kernel.log.watch import Watch
 from tradepost.kernel.migrate import READER, role_of, url_as
 from tradepost.kernel.service import Job, Room, Service
+from tradepost.kernel.tasks import end
 
 READER_POOL: Final = 6
 TRY_AGAIN_S: Final = 1.0
@@ -54,7 +55,7 @@ async def run(
         tasks: list[asyncio.Task[None]] = []
         for service in services:
             await _open(service, running, stack, tasks, url, secret, settings.get(service.name), data)
-        stack.push_async_callback(_end, tasks)  # first of all: the desks then finish what waits, on open databases
+        stack.push_async_callback(end, tasks)  # first of all: the desks then finish what waits, on open databases
         tasks.append(asyncio.create_task(keep_for_ever(url)))
         for service in services:
             tasks += await _start(service, running)
@@ -109,12 +110,6 @@ async def _repeat(job: Job, desk: object, woken: asyncio.Event) -> None:
                 await woken.wait()
         except TimeoutError:
             continue
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager

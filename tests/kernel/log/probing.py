@@ -16,6 +16,7 @@ from tradepost.kernel.log.consumer import Consumer, register
 from tradepost.kernel.log.subscription import Group, on
 from tradepost.kernel.log.ticks import Ticks
 from tradepost.kernel.migrate import READER, url_as
+from tradepost.kernel.tasks import end
 
 PATIENCE_S = 10.0
 
@@ -92,10 +93,8 @@ async def running(*consumers: Consumer) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
         async with asyncio.timeout(PATIENCE_S):
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
 
 
 async def move(db: Database, *things: str, poison: bool = False, text: str = "") -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests import databases
 from tests.kernel.log.probing import (
+    PATIENCE_S,
     RECORD,
     ProbeMoved,
     caught_up,
@@ -62,7 +63,7 @@ async def test_a_paused_owner_that_wakes_up_late_changes_nothing(database: Datab
             before = await database.fetchrow("SELECT tick, last_id, fence, owner FROM cursor")
             go_on.set()
             with pytest.raises(Fenced):
-                await old_task
+                await asyncio.wait_for(old_task, PATIENCE_S)
             after = await database.fetchrow("SELECT tick, last_id, fence, owner FROM cursor")
             await move(database, "a")
             assert await effects(database, 3) == [("a", 1), ("b", 1), ("a", 2)]

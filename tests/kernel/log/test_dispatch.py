@@ -42,6 +42,7 @@ FAULTLESS = [
     asyncpg.LockNotAvailableError("55P03"),
     asyncpg.ReadOnlySQLTransactionError("25006"),
     asyncpg.IdleInTransactionSessionTimeoutError("25P03"),
+    asyncpg.InvalidCachedStatementError("0A000"),
     asyncpg.InterfaceError("connection is closed"),
     asyncpg.InternalClientError("unexpected"),
     ConnectionResetError("reset"),

@@ -30,11 +30,11 @@ class GroupStopped(RuntimeError):
 
 def is_retryable(error: BaseException) -> bool:
     """Whether `error` is never the event's fault: connection, serialisation, resources, shut-down, time-out."""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):  # a migration changed a table under a prepared statement
+        return True
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state[:2] in RETRYABLE_CLASSES or state in RETRYABLE_STATES
-    if isinstance(error, asyncpg.DataError):  # a value that can't be sent, though asyncpg calls it an InterfaceError
-        return False
     return isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError))
 
 

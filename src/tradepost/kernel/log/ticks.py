@@ -9,6 +9,7 @@ import asyncpg
 import structlog
 
 from tradepost.kernel.log.batch import TICK_COLUMNS, Tick
+from tradepost.kernel.tasks import end
 
 SOONEST_S: Final = 0.005
 IDLE_S: Final = 0.1
@@ -61,9 +62,7 @@ class Ticks:
         self._tasks = [asyncio.create_task(self._for_ever(work)) for work in (self._tick, self._listen)]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     def poke(self) -> None:
         """There is something new: tick at once."""
