@@ -80,7 +80,10 @@ app.command(
     help="Check that nothing was lost, sold twice or charged twice.",
     help_epilogue=AUDIT_EXAMPLES,
 )
-app.command("tradepost.console.carrier:carrier", name="carrier")
+app.command(
+    "tradepost.console.carrier:carrier", name="carrier", help="The local carrier, whose parcels move by a clock."
+)
+app.command("tradepost.console.log:log", name="log", help="The event log.")
 
 
 def main() -> None:

@@ -1,0 +1,32 @@
+"""`tradepost log rebase`."""
+
+import asyncio
+import sys
+from typing import Final
+
+import asyncpg
+from cyclopts import App
+
+from tradepost import process, settings
+from tradepost.kernel.log.rebase import rebase as close_and_open
+from tradepost.kernel.postgres import PostgresError
+from tradepost.settings import SettingsError
+
+FAILED: Final = 1
+
+log: Final = App(name="log", help="The event log.", help_format="plaintext")
+
+
+@log.command
+def rebase() -> None:
+    """After a dump and restore: close the old epoch of the log and open a new one. Stop the services first."""
+    try:
+        with process.database(settings.read()) as backing:
+            done = asyncio.run(close_and_open(backing.url))
+    except (PostgresError, SettingsError, OSError, asyncpg.PostgresError) as error:
+        print(f"tradepost: {error}", file=sys.stderr)
+        raise SystemExit(FAILED) from None
+    if done.epoch is None:
+        print("the log is in the cluster that it was written in: nothing to do")
+    else:
+        print(f"epoch {done.epoch} is open; start the services again")
