@@ -13,6 +13,7 @@ from tradepost.gateway.app import Gateway
 from tradepost.gateway.routes import Routes
 from tradepost.gateway.traffic import BOUNDS_S, Traffic
 from tradepost.kernel.database import Database
+from tradepost.kernel.log.retention import IDS_AHEAD
 from tradepost.kernel.runtime import Running
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -33,6 +34,7 @@ class Metrics:
         self._registry.register(self._figures)
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
+        self._registry.register(IDS_AHEAD)
 
     async def render(self) -> str:
         """The text that Prometheus reads."""
