@@ -29,11 +29,10 @@ async def place_order(request: Request[PlaceOrder, None], desk: Desk) -> Answer[
     placed = await desk.placements.submit(
         placement, caller=placement.scope, key=(placement.scope, placement.key), size=len(placement.items) * 100
     )
-    replayed = isinstance(placed, str)
-    headers = {"Idempotent-Replayed": "true"} if replayed else {}
+    headers: dict[str, str] = {}
     if isinstance(placed, str):
-        fate = await queries.fate(desk.db, placed, None, everyones=True)
-        view = fate.view
+        headers["Idempotent-Replayed"] = "true"
+        view = (await queries.fate(desk.db, placed, None, everyones=True)).view
     else:
         view = of_placed(placed)
     if request.wait_s:
