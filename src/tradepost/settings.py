@@ -1,16 +1,24 @@
 """What an operator can set: a small frozen struct per room, read from the environment here and nowhere else."""
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
 DEFAULT_PACE: Final = "5,30"
 DEFAULT_SENDER: Final = "shop@tradepost.local"
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound to
+RABBITMQ_URL: Final = "amqp://guest:guest@127.0.0.1:5672/"
+KAFKA_BOOTSTRAP: Final = "127.0.0.1:9092"
+SHARDS_LIMIT: Final = 64  # queues of one group
+PARTITIONS_LIMIT: Final = 1_000  # of one topic
+
+_OF_SERVICE: Final = re.compile(r"TRADEPOST_([A-Z]+)_(DATABASE_URL|URLS)")
 
 
 class SettingsError(ValueError):
@@ -46,15 +54,30 @@ class NotificationSettings(msgspec.Struct, frozen=True):
     mailbox: bool = False
 
 
+class BrokerSettings(msgspec.Struct, frozen=True):
+    """What carries events from service to service: `log`, `rabbitmq` or `kafka`. A group's work is cut into `shards`
+    queues, a topic into `partitions`; neither number changes while messages are under way."""
+
+    kind: str
+    rabbitmq_url: str = RABBITMQ_URL
+    shards: int = 1
+    kafka_bootstrap: str = KAFKA_BOOTSTRAP
+    partitions: int = 6
+
+
 class Settings(msgspec.Struct, frozen=True):
-    """Everything, read once."""
+    """Everything, read once. `databases` and `urls` are those of single services, by their names; `secret` is the
+    installation's, where it isn't in the data folder."""
 
     host: str
     port: int
     data: Path
     database_url: str | None
+    databases: Mapping[str, str]
+    urls: Mapping[str, tuple[str, ...]]
+    secret: str | None
     rate_limits: bool
-    broker: str
+    broker: BrokerSettings
     user: UserSettings
     shipping: ShippingSettings
     notification: NotificationSettings
@@ -74,8 +97,17 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         port=_port(environment.get("PORT", "8000")),
         data=Path(environment.get("TRADEPOST_DATA", ".tradepost")).absolute(),
         database_url=environment.get("TRADEPOST_DATABASE_URL") or None,
+        databases=_of_services(environment, "DATABASE_URL"),
+        urls={name: _urls(name, value) for name, value in _of_services(environment, "URLS").items()},
+        secret=_secret(environment),
         rate_limits=_one_of(environment, "TRADEPOST_RATE_LIMITS", ("on", "off")) == "on",
-        broker=_one_of(environment, "TRADEPOST_BROKER", ("log",)),
+        broker=BrokerSettings(
+            _one_of(environment, "TRADEPOST_BROKER", ("log", "rabbitmq", "kafka")),
+            environment.get("TRADEPOST_RABBITMQ_URL") or RABBITMQ_URL,
+            _count(environment, "TRADEPOST_RABBITMQ_SHARDS", 1, SHARDS_LIMIT),
+            environment.get("TRADEPOST_KAFKA_BOOTSTRAP") or KAFKA_BOOTSTRAP,
+            _count(environment, "TRADEPOST_KAFKA_PARTITIONS", 6, PARTITIONS_LIMIT),
+        ),
         user=UserSettings(
             admin_email=environment.get("TRADEPOST_ADMIN_EMAIL", "admin@tradepost.local"),
             admin_password=environment.get("TRADEPOST_ADMIN_PASSWORD") or None,
@@ -92,6 +124,37 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
             mailbox=_is_loopback(host),
         ),
     )
+
+
+def _of_services(environment: Mapping[str, str], what: str) -> dict[str, str]:
+    """The variables `TRADEPOST_<SERVICE>_<what>` that are set, by the service's name."""
+    found = [(_OF_SERVICE.fullmatch(name), value) for name, value in environment.items()]
+    return {match[1].lower(): value for match, value in found if match and match[2] == what and value}
+
+
+def _urls(service: str, text: str) -> tuple[str, ...]:
+    urls = tuple(url.strip().rstrip("/") for url in text.split(",") if url.strip())
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+            raise SettingsError(
+                f"TRADEPOST_{service.upper()}_URLS has {url!r}; expected http://host:port, several with commas between"
+            )
+    return urls
+
+
+def _secret(environment: Mapping[str, str]) -> str | None:
+    secret = environment.get("TRADEPOST_SECRET") or None
+    if secret is not None and not re.fullmatch(r"[0-9a-f]{64}", secret):
+        raise SettingsError("TRADEPOST_SECRET is not 64 hexadecimal digits, such as `openssl rand -hex 32` prints")
+    return secret
+
+
+def _count(environment: Mapping[str, str], name: str, default: int, limit: int) -> int:
+    text = environment.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= limit:
+        raise SettingsError(f"{name} is {text!r}; expected a number from 1 to {limit}")
+    return int(text)
 
 
 def _local_url(environment: Mapping[str, str]) -> str:
@@ -125,5 +188,5 @@ def _pace(text: str) -> tuple[float, float]:
 def _one_of(environment: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
     value = environment.get(name, allowed[0])
     if value not in allowed:
-        raise SettingsError(f"{name} is {value!r}; expected {' or '.join(allowed)}")
+        raise SettingsError(f"{name} is {value!r}; expected {', '.join(allowed[:-1])} or {allowed[-1]}")
     return value
