@@ -15,10 +15,11 @@ from tradepost.kernel.auth import TTL_S, Signer
 from tradepost.kernel.clock import now
 from tradepost.kernel.keys import CURRENT, load_or_create_keys
 from tradepost.kernel.postgres import find_running
-from tradepost.main import ISSUER, KEYS
+from tradepost.main import ISSUER, KEYS, SERVICES
 from tradepost.process import Whereabouts
 from tradepost.settings import Settings
 
+NAMES: Final = tuple(service.name for service in SERVICES)
 CONSOLE: Final = "00000000-0000-7000-8000-000000000001"  # who acts when the command line does
 LOGIN_S: Final = 30.0
 RENEW: Final = timedelta(seconds=TTL_S / 2)
@@ -67,6 +68,12 @@ def database_url(settings: Settings) -> str:
     if found is None:
         raise InstanceError(f"no PostgreSQL runs in {settings.data}: start `tradepost up`, or set TRADEPOST_DATA")
     return found
+
+
+def database_urls(settings: Settings) -> dict[str, str]:
+    """Each service's database, as its owner, by the service's name. Errors: InstanceError."""
+    shared = None if set(settings.databases) >= set(NAMES) else database_url(settings)
+    return {name: settings.databases.get(name) or str(shared) for name in NAMES}
 
 
 def staff_token(data: Path) -> str:
