@@ -20,6 +20,7 @@ class Desk:
     health: Health
     figures: Callable[[], Awaitable[str]]
     openapi: str
+    asyncapi: str
     docs: str
     welcome: str
     policy: str
@@ -71,6 +72,11 @@ async def read_openapi(_request: Request[None, None], desk: Desk) -> Page:
     return Page(desk.openapi, JSON)
 
 
+async def read_asyncapi(_request: Request[None, None], desk: Desk) -> Page:
+    """Every event that is published, as AsyncAPI 3.0."""
+    return Page(desk.asyncapi, JSON)
+
+
 async def read_docs(_request: Request[None, None], desk: Desk) -> Answer[Page]:
     """Everything that can be called, as a page."""
     return Answer(Page(desk.docs), headers={"Content-Security-Policy": desk.policy})
@@ -92,5 +98,6 @@ endpoints: Final[tuple[Endpoint, ...]] = (
     get("/readyz", read_readiness, access=public, rate=Rate.FREE),
     get("/metrics", read_metrics, access=public, rate=Rate.FREE),
     get("/openapi.json", read_openapi, access=public),
+    get("/asyncapi.json", read_asyncapi, access=public),
     get("/docs", read_docs, access=public),
 )

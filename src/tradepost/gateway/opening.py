@@ -7,7 +7,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from tradepost.gateway import api, docs
+from tradepost.contracts import FACTS
+from tradepost.gateway import api, asyncapi, docs
 from tradepost.gateway.app import Gateway
 from tradepost.gateway.health import Health
 from tradepost.gateway.metrics import Metrics
@@ -27,6 +28,7 @@ LINKS: Final = {
     "/health": "how every service does",
     "/metrics": "figures for Prometheus",
     "/openapi.json": "the API for machines",
+    "/asyncapi.json": "the events for machines",
 }
 
 
@@ -52,22 +54,23 @@ def open_gateway(services: Sequence[Service], running: Running, verifier: Verifi
         for service in services
     }
     gateway = Gateway(routes, apps, verifier, limited=limited)
-    desk = _desk(tables, health, Metrics(routes, gateway, running))
+    desk = _desk(tables, services, health, Metrics(routes, gateway, running))
     no_database = cast(Database, None)  # none of the gateway's handlers takes a `tx`
     apps[NAME] = build(api.endpoints, desk, no_database, verifier)
     return Opened(gateway, health)
 
 
-def _desk(tables: Sequence[Table], health: Health, metrics: Metrics) -> api.Desk:
+def _desk(tables: Sequence[Table], services: Sequence[Service], health: Health, metrics: Metrics) -> api.Desk:
     endpoints = [endpoint for table in tables for endpoint in table.endpoints]
     document: Mapping[str, Any] = openapi.document(endpoints, TITLE, version("tradepost"))
     paths = {endpoint.path for endpoint in endpoints}
     pages = docs.render(document, [(path, what) for path, what in LINKS.items() if path in paths])
-    text = msgspec.json.encode(document).decode()
+    events = asyncapi.document(FACTS, services, TITLE, version("tradepost"))
     return api.Desk(
         health=health,
         figures=metrics.render,
-        openapi=text,
+        openapi=msgspec.json.encode(document).decode(),
+        asyncapi=msgspec.json.encode(events).decode(),
         docs=pages.docs,
         welcome=pages.welcome,
         policy=pages.policy,
