@@ -6,10 +6,10 @@ READY := $(VENV)/ready
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format clean
+.PHONY: help setup up test check format rabbitmq kafka stop-brokers clean
 
 help: ## list every target
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "%-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "%-13s %s\n", $$1, $$2}'
 
 setup: $(READY) ## make .venv from requirements.lock
 
@@ -32,6 +32,15 @@ check: $(READY) ## style, types and import contracts
 
 format: $(READY) ## put the code into the house's format
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+rabbitmq: ## install RabbitMQ when missing (as root, by apt) and start it on loopback
+	@$(PYTHON) -m brokers rabbitmq start
+
+kafka: ## fetch Kafka when missing (by Maven) and start it on loopback
+	@$(PYTHON) -m brokers kafka start
+
+stop-brokers: ## stop both
+	@$(PYTHON) -m brokers all stop
 
 clean: ## remove .venv and caches; the data folder stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

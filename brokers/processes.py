@@ -1,0 +1,54 @@
+"""Processes that outlive whoever started them, recognised by what stands in their command lines."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+POLL_S: Final = 0.05
+_DETACH: Final = '"$@" </dev/null >>"$LOG" 2>&1 & echo $!'  # our child ends at once, so nobody is left to collect it
+
+
+def spawn(command: Sequence[str], environment: Mapping[str, str], log: Path, folder: Path) -> int:
+    """Start a process in a session of its own, its output appended to `log`; returns its pid."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", _DETACH, "sh", *command],
+        env={**environment, "LOG": str(log)},
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+def is_alive(pid: int, mark: str) -> bool:
+    """Whether `pid` is a process with `mark` among its arguments: not one that got the number later, nor a dead one."""
+    if Path("/proc/self").exists():
+        try:
+            return mark.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+    shown = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return mark in shown.stdout
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return  # it was faster
+
+
+def wait_until(reached: Callable[[], bool], patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while not reached():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
