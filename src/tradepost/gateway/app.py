@@ -1,47 +1,39 @@
 """The gateway as an ASGI application in front of the services' own: every call passes here, so it is kept lean."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from time import monotonic, perf_counter
 from typing import Any, Final
 
-from tradepost.gateway.limits import CALLS_LIMIT, POLICIES, STREAMS_LIMIT, Gate, Headers, Limiter, network_of, too_many
+from tradepost.gateway.limits import CALLS_LIMIT, POLICIES, STREAMS_LIMIT, Gate, Limiter, network_of, too_many
+from tradepost.gateway.refusing import refuse
 from tradepost.gateway.routes import Route, Routes, is_ambiguous
+from tradepost.gateway.seal import Seal
+from tradepost.gateway.wire import Headers, Message, Receive, Send, end_to_end
 from tradepost.kernel.auth import Verifier
 from tradepost.kernel.errors import Malformed, NotFound, Refusal, Unauthenticated
-from tradepost.kernel.http import call, problem
 from tradepost.kernel.http.endpoint import Rate
-from tradepost.kernel.http.reply import Reply
 from tradepost.kernel.ids import new_id
 
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
-
-HOP_BY_HOP: Final = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
 OURS: Final = (b"x-user-", b"x-internal-")  # who asks is said by the token alone
 BEARER: Final = b"bearer "
 KEY: Final = b"idempotency-key"
 
 
 class Gateway:
-    """Dispatches to `apps`, the services' applications by name. Without `limited`, callers may call as they like."""
+    """Dispatches to `apps`, the services' applications by name, which may be `Upstream`s. Without `limited`, callers
+    may call as they like. With `seal`, calls come from another gateway, which says under it who its client is."""
 
-    def __init__(self, routes: Routes, apps: Mapping[str, Any], verifier: Verifier, *, limited: bool = True) -> None:
-        self._routes, self._apps, self._verifier = routes, apps, verifier
+    def __init__(
+        self,
+        routes: Routes,
+        apps: Mapping[str, Any],
+        verifier: Verifier,
+        *,
+        limited: bool = True,
+        seal: Seal | None = None,
+    ) -> None:
+        self._routes, self._apps, self._verifier, self._seal = routes, apps, verifier, seal
         self._limiters = {rate: Limiter(policy) for rate, policy in POLICIES.items()} if limited else {}
         self._stopping = asyncio.Event()
         self.calls, self.streams = Gate(CALLS_LIMIT), Gate(STREAMS_LIMIT)
@@ -56,6 +48,8 @@ class Gateway:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1000})
             return
+        if self._seal is not None and (address := self._seal.address_in(scope["headers"])) is not None:
+            scope = {**scope, "client": (address, 0)}
         started = perf_counter()
         added: Headers = []
         status = 0
@@ -71,7 +65,7 @@ class Gateway:
         try:
             await self._pass_on(route, scope, receive, answer, added)
         except Refusal as refusal:
-            await _refuse(refusal, scope, answer)
+            await refuse(refusal, scope, answer)
         finally:
             route.traffic.record(status, perf_counter() - started)
 
@@ -92,7 +86,7 @@ class Gateway:
         try:
             if route.is_stream:
                 receive = _until(self._stopping, receive)
-            await self._apps[route.service]({**scope, "headers": headers}, receive, send)
+            await self._apps[route.service]({**scope, "headers": headers, "route": route}, receive, send)
         finally:
             gate.leave()
 
@@ -121,24 +115,13 @@ class Gateway:
 
 def _cleaned(headers: Headers) -> Headers:
     """Without what is between the client and us only, and without what only we may say."""
-    return [pair for pair in headers if pair[0] not in HOP_BY_HOP and not pair[0].startswith(OURS)]
+    return [pair for pair in end_to_end(headers) if not pair[0].startswith(OURS)]
 
 
 def _joined(headers: Headers, added: Headers) -> Headers:
     """The service's headers and ours, of which the service may have set the key already."""
     present = {name for name, _ in headers}
     return [*headers, *(pair for pair in added if pair[0] not in present)]
-
-
-async def _refuse(refusal: Refusal, scope: Message, send: Send) -> None:
-    """Answer with a problem."""
-    request_id = call.request_id(call.Headers(dict(scope["headers"])))
-    reply: Reply = problem.reply_to(refusal, scope["path"], request_id)
-    body = reply.body or b""
-    extra = {"x-request-id": request_id, "x-content-type-options": "nosniff", "content-length": str(len(body))}
-    headers = [(name.encode(), value.encode()) for name, value in {**reply.headers, **extra}.items()]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
 def _until(stopping: asyncio.Event, receive: Receive) -> Receive:

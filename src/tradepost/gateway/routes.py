@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, get_args
 
 from tradepost.gateway.traffic import Traffic
-from tradepost.kernel.http.endpoint import Access, Answer, Endpoint, Idempotency, Rate, Request, Streamed
+from tradepost.kernel.http.endpoint import Access, Answer, Endpoint, Idempotency, Rate, Request, Streamed, Upload
 from tradepost.kernel.http.signature import check_paths, signature_of
 
 UNROUTED: Final = "unrouted"
@@ -33,13 +33,16 @@ class Route:
     traffic: Traffic
     makes_key: bool
     is_stream: bool  # goes on until somebody leaves
+    is_upload: bool  # its body has no limit
 
     @classmethod
     def of(cls, service: str, endpoint: Endpoint) -> "Route":
-        answer = signature_of(endpoint).answer
+        signature = signature_of(endpoint)
+        answer = signature.answer
         is_stream = endpoint.method == "GET" and Streamed in (answer, *get_args(answer))
         traffic = Traffic(service, endpoint.method, endpoint.path)
-        return cls(service, endpoint, traffic, endpoint.idempotency in MAKES_KEY, is_stream)
+        makes_key = endpoint.idempotency in MAKES_KEY
+        return cls(service, endpoint, traffic, makes_key, is_stream, signature.body is Upload)
 
 
 @dataclass(slots=True)
@@ -105,4 +108,6 @@ async def _nowhere(request: Request[None, None], desk: object) -> Answer[None]:
 def _unrouted() -> Route:
     """Stands for all calls that lead nowhere, which are limited and counted as well."""
     endpoint = Endpoint(method="", path=UNROUTED, handler=_nowhere, access=Access(public=True), rate=Rate.DEFAULT)
-    return Route("gateway", endpoint, Traffic("gateway", "", UNROUTED), makes_key=False, is_stream=False)
+    return Route(
+        "gateway", endpoint, Traffic("gateway", "", UNROUTED), makes_key=False, is_stream=False, is_upload=False
+    )

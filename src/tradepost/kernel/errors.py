@@ -106,3 +106,15 @@ class Unavailable(Refusal):
     """Not now: overload or a part that is down (503)."""
 
     code = "unavailable"
+
+
+class UpstreamFailed(Refusal):
+    """Another process was asked and broke off without an answer (502)."""
+
+    code = "upstream_failed"
+
+
+class UpstreamLate(Refusal):
+    """Another process was asked and did not answer in time (504)."""
+
+    code = "upstream_timeout"

@@ -37,7 +37,9 @@ def rendered(error: Exception) -> tuple[Reply, Any]:
         (errors.UnsupportedMedia, 415),
         (errors.Invalid, 422),
         (errors.TooMany, 429),
+        (errors.UpstreamFailed, 502),
         (errors.Unavailable, 503),
+        (errors.UpstreamLate, 504),
         (OutOfStock, 409),
     ],
 )

@@ -22,6 +22,8 @@ from tradepost.kernel.errors import (
     Unauthenticated,
     Unavailable,
     UnsupportedMedia,
+    UpstreamFailed,
+    UpstreamLate,
 )
 from tradepost.kernel.http.reply import Reply
 
@@ -37,7 +39,9 @@ STATUS: Final[Mapping[type[Refusal], int]] = {
     UnsupportedMedia: 415,
     Invalid: 422,
     TooMany: 429,
+    UpstreamFailed: 502,
     Unavailable: 503,
+    UpstreamLate: 504,
 }
 RETRY_AFTER_S: Final = 1
 MEDIA_TYPE: Final = "application/problem+json"
