@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 JOBS ?= auto
+PARSER := tests/contracts/asyncapi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format rabbitmq kafka stop-brokers clean
+.PHONY: help setup up test check format rabbitmq kafka stop-brokers asyncapi-parser clean
 
 help: ## list every target
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "%-13s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "%-15s %s\n", $$1, $$2}'
 
 setup: $(READY) ## make .venv from requirements.lock
 
@@ -42,5 +43,11 @@ kafka: ## fetch Kafka when missing (by Maven) and start it on loopback
 stop-brokers: ## stop both
 	@$(PYTHON) -m brokers all stop
 
+asyncapi-parser: $(PARSER)/node_modules/ready ## install the official parser of AsyncAPI for its test, by npm
+
+$(PARSER)/node_modules/ready: $(PARSER)/package-lock.json
+	@cd $(PARSER) && npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
+	@touch $@
+
 clean: ## remove .venv and caches; the data folder stays
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(PARSER)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
