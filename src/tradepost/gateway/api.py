@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from tradepost.gateway import metrics
+from tradepost.gateway.checks import STOPPING
 from tradepost.gateway.health import Health
 from tradepost.kernel.http.endpoint import Answer, Endpoint, Page, Rate, Request, get, public
 
@@ -57,9 +58,10 @@ async def read_liveness(_request: Request[None, None], _desk: Desk) -> Status:
 
 
 async def read_readiness(_request: Request[None, None], desk: Desk) -> Answer[Status]:
-    """Whether calls may be sent here; 503 when not."""
-    ready = not await desk.health.reasons()
-    return Answer(Status(status="ready" if ready else "not ready"), status=200 if ready else 503)
+    """Whether calls may be sent here; 503 when not: `stopping` when there is no use in asking again."""
+    if await desk.health.is_ready():
+        return Answer(Status(status="ready"))
+    return Answer(Status(status=STOPPING if desk.health.stopping else "not ready"), status=503)
 
 
 async def read_metrics(_request: Request[None, None], desk: Desk) -> Page:

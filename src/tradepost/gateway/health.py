@@ -1,4 +1,5 @@
-"""How the services do: whether the database answers, and whether every consumer goes on by itself."""
+"""How the services do: whether the database answers, whether every consumer goes on by itself, and whether those in
+other processes have an instance that is ready."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,6 +8,7 @@ from typing import Final
 
 import asyncpg
 
+from tradepost.gateway.upstreams import Upstream
 from tradepost.kernel.runtime import Running
 from tradepost.kernel.service import Service
 
@@ -17,25 +19,35 @@ Reasons = Mapping[str, Sequence[str]]
 
 
 class Health:
-    """Of the services of this process while they run."""
+    """Of the services of this process while they run, and of those that it calls in others."""
 
-    def __init__(self, running: Running, services: Sequence[Service]) -> None:
-        self._running = running
-        self.services = [service.name for service in services]
+    def __init__(self, running: Running, services: Sequence[Service], remote: Sequence[Upstream] = ()) -> None:
+        self._running, self._remote = running, remote
+        self._own = [service.name for service in services]
+        self.services = [*self._own, *(upstream.service.name for upstream in remote)]
         self._service_of = {group.name: service.name for service in services for group in service.groups}
-        self._stopping = False
+        self.stopping = False
         self._found: Reasons = {}
         self._found_at = float("-inf")
         self._looking = asyncio.Lock()
 
     def stop(self) -> None:
         """From now on nothing new is to be sent here."""
-        self._stopping = True
+        self.stopping = True
 
     async def reasons(self) -> Reasons:
         """Why services are not healthy; nothing when all are."""
-        if self._stopping:
+        if self.stopping:
             return {name: ["it is being stopped"] for name in self.services}
+        remote = {one.service.name: [_none_of(one)] for one in self._remote if not one.is_ready}
+        return {**await self._own_reasons(), **remote}
+
+    async def is_ready(self) -> bool:
+        """Whether calls may be sent here. A remote service must have been ready once: later, the others go on."""
+        seen = all(upstream.is_ready or upstream.was_ready for upstream in self._remote)
+        return seen and not self.stopping and not await self._own_reasons()
+
+    async def _own_reasons(self) -> Reasons:
         async with self._looking:
             if monotonic() - self._found_at > FRESH_S:
                 self._found = await self._look()
@@ -50,7 +62,7 @@ class Health:
                 why = f"its consumer {consumer.place.group} of {consumer.place.source} has stopped: {consumer.stopped}"
                 found.setdefault(name, []).append(why)
         if not await self._database_answers():
-            for name in self.services:
+            for name in self._own:
                 found.setdefault(name, []).append("the database does not answer")
         return found
 
@@ -61,3 +73,8 @@ class Health:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             return False
         return True
+
+
+def _none_of(upstream: Upstream) -> str:
+    """Without their addresses, which are nobody's business outside."""
+    return f"none of its {len(upstream.instances.all)} instances is ready"

@@ -1,7 +1,7 @@
 """The figures for Prometheus: requests, consumers, and the process."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -12,6 +12,8 @@ from prometheus_client.registry import Collector
 from tradepost.gateway.app import Gateway
 from tradepost.gateway.routes import Routes
 from tradepost.gateway.traffic import BOUNDS_S, Traffic
+from tradepost.gateway.upstream_figures import UpstreamFigures
+from tradepost.gateway.upstreams import Upstream
 from tradepost.kernel.database import Database
 from tradepost.kernel.log.retention import IDS_AHEAD
 from tradepost.kernel.runtime import Running
@@ -27,11 +29,12 @@ Parked = Mapping[tuple[str, str], int]
 class Metrics:
     """Everything that is measured in this process."""
 
-    def __init__(self, routes: Routes, gateway: Gateway, running: Running) -> None:
+    def __init__(self, routes: Routes, gateway: Gateway, running: Running, remote: Sequence[Upstream] = ()) -> None:
         self._running = running
         self._figures = _Figures(routes, gateway, running)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self._figures)
+        self._registry.register(UpstreamFigures(remote))
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         self._registry.register(IDS_AHEAD)

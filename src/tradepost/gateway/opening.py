@@ -13,10 +13,13 @@ from tradepost.gateway.app import Gateway
 from tradepost.gateway.health import Health
 from tradepost.gateway.metrics import Metrics
 from tradepost.gateway.routes import Routes, Table
+from tradepost.gateway.seal import Seal
+from tradepost.gateway.upstreams import Upstream
 from tradepost.kernel.auth import Verifier
 from tradepost.kernel.database import Database
 from tradepost.kernel.http import openapi
 from tradepost.kernel.http.app import build
+from tradepost.kernel.http.endpoint import Endpoint
 from tradepost.kernel.runtime import Running
 from tradepost.kernel.service import Service
 
@@ -45,19 +48,36 @@ class Opened:
         self.gateway.stop()
 
 
-def open_gateway(services: Sequence[Service], running: Running, verifier: Verifier, *, limited: bool) -> Opened:
-    """In front of `services` as they run. Errors: WrongTable."""
-    tables = [*(Table(service.name, service.endpoints) for service in services), Table(NAME, api.endpoints)]
-    routes, health = Routes(tables), Health(running, services)
+def open_gateway(
+    services: Sequence[Service],
+    running: Running,
+    verifier: Verifier,
+    *,
+    limited: bool,
+    remote: Sequence[Upstream] = (),
+    local: bool = True,
+    seal: Seal | None = None,
+) -> Opened:
+    """In front of `services` as they run here and of `remote` ones. Pages for this machine only are there when `local`,
+    that is when nobody else can reach us. With `seal` we are a service's own way in, whose callers are gateways that
+    say who theirs are. Errors: WrongTable."""
+    everywhere = [*services, *(upstream.service for upstream in remote)]
+    tables = [*(Table(service.name, _shown(service, local)) for service in everywhere), Table(NAME, api.endpoints)]
+    routes, health = Routes(tables), Health(running, services, remote)
     apps: dict[str, Any] = {
         service.name: build(service.endpoints, running.desks[service.name], running.databases[service.name], verifier)
         for service in services
     }
-    gateway = Gateway(routes, apps, verifier, limited=limited)
-    desk = _desk(tables, services, health, Metrics(routes, gateway, running))
+    apps |= {upstream.service.name: upstream for upstream in remote}
+    gateway = Gateway(routes, apps, verifier, limited=limited, seal=seal)
+    desk = _desk(tables, everywhere, health, Metrics(routes, gateway, running, remote))
     no_database = cast(Database, None)  # none of the gateway's handlers takes a `tx`
     apps[NAME] = build(api.endpoints, desk, no_database, verifier)
     return Opened(gateway, health)
+
+
+def _shown(service: Service, local: bool) -> Sequence[Endpoint]:
+    return [endpoint for endpoint in service.endpoints if local or not endpoint.local]
 
 
 def _desk(tables: Sequence[Table], services: Sequence[Service], health: Health, metrics: Metrics) -> api.Desk:

@@ -180,6 +180,7 @@ class Endpoint:
     body_limit: int = BODY_LIMIT
     summary: str = ""
     served_by: str | None = None  # a service other than the first part of the path, for the gateway
+    local: bool = False  # only where nobody but this machine can reach the gateway
 
 
 def get(path: str, handler: Handler, *, access: Access, rate: Rate = Rate.DEFAULT) -> Endpoint:

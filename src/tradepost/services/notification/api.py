@@ -70,5 +70,5 @@ endpoints = (
         resend_delivery,
         access=staff("notification:write"),
     ),
-    Endpoint(method="GET", path="/mailbox", handler=show_mailbox, access=public, served_by="notification"),
+    Endpoint(method="GET", path="/mailbox", handler=show_mailbox, access=public, served_by="notification", local=True),
 )

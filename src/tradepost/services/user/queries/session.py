@@ -1,7 +1,8 @@
 """Sessions as their owner sees them, and those whose tokens are refused from now on."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -17,6 +18,13 @@ _REVOKED: Final = """
 SELECT id::text FROM session WHERE revoked_at > now() - interval '15 minutes'
 UNION ALL SELECT id::text FROM api_key WHERE revoked_at > now() - interval '15 minutes'
 """
+_ENDED: Final = 'SELECT session_id FROM "user".ended_sessions() AS session_id'
+
+
+class Reader(Protocol):
+    """A connection, or a pool of them, to user's database as the reader of logs."""
+
+    async def fetch(self, query: str, /) -> Sequence[Mapping[str, Any]]: ...
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,3 +53,8 @@ async def revoked_sessions(db: Database) -> set[str]:
     """The session ids, as in the tokens' `sid`, that ended in the last 15 minutes: whoever verifies tokens refuses
     theirs."""
     return {row["id"] for row in await db.fetch(_REVOKED)}
+
+
+async def ended_sessions(reader: Reader) -> set[str]:
+    """The same, for a process that is nothing but a reader of user's log."""
+    return {row["session_id"] for row in await reader.fetch(_ENDED)}
