@@ -36,6 +36,13 @@ Examples:
   tradepost audit
   tradepost audit --wait 5 --journal journal.jsonl"""
 
+BACKUP_EXAMPLES: Final = """Examples:
+  tradepost backup /backups/monday
+  TRADEPOST_DATA=/srv/shop tradepost backup /backups/monday"""
+RESTORE_EXAMPLES: Final = """Examples:
+  TRADEPOST_DATA=/srv/again tradepost restore /backups/monday
+  TRADEPOST_DATABASE_URL=postgresql://tradepost:secret@db.internal/again tradepost restore /backups/monday"""
+
 
 def _version() -> str:
     from importlib.metadata import version
@@ -84,6 +91,19 @@ app.command(
     "tradepost.console.carrier:carrier", name="carrier", help="The local carrier, whose parcels move by a clock."
 )
 app.command("tradepost.console.log:log", name="log", help="The event log.")
+
+app.command(
+    "tradepost.console.backup.command:backup",
+    name="backup",
+    help="Write everything that the shop is into a folder, while it sells.",
+    help_epilogue=BACKUP_EXAMPLES,
+)
+app.command(
+    "tradepost.console.backup.command:restore",
+    name="restore",
+    help="Make a shop of a backup, in an empty place.",
+    help_epilogue=RESTORE_EXAMPLES,
+)
 
 
 def main() -> None:
