@@ -19,7 +19,7 @@ from tradepost.kernel.auth import Signer, Verifier
 from tradepost.kernel.clock import now
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.keys import load_or_create_keys
-from tradepost.kernel.runtime import Running
+from tradepost.kernel.runtime import Running, Site
 from tradepost.main import ISSUER, KEYS, SERVICES
 
 SETTLED: Final = frozenset({"paid", "shipped", "completed", "cancelled"})
@@ -123,7 +123,13 @@ async def open_shop(database_url: str, data: Path, pace: str = "3600,3600") -> A
     )
     keys = load_or_create_keys(settings.data / KEYS)
     public = {keys.current.kid: keys.current.public}
-    async with runtime.run(SERVICES, database_url, databases.SECRET, settings.of_services, settings.data) as running:
+    site = Site(
+        databases=dict.fromkeys((service.name for service in SERVICES), database_url),
+        secret=databases.SECRET,
+        data=settings.data,
+        settings=settings.of_services,
+    )
+    async with runtime.run(SERVICES, site) as running:
         opened = open_gateway(SERVICES, running, Verifier(public, ISSUER), limited=False)
         yield Shop(opened.gateway, running, Signer(keys.current.private_pem, keys.current.kid, ISSUER), database_url)
         opened.stop()

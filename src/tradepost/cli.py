@@ -16,6 +16,16 @@ Examples:
   tradepost up
   PORT=9000 TRADEPOST_DATA=/srv/shop tradepost up
   TRADEPOST_DATABASE_URL=postgresql://tradepost:secret@db.internal/shop tradepost up"""
+RUN_EXAMPLES: Final = """Each process listens on its own HOST and PORT and reads its settings from the environment:
+  TRADEPOST_DATABASE_URL, TRADEPOST_<SERVICE>_DATABASE_URL   where the data is
+  TRADEPOST_BROKER, TRADEPOST_RABBITMQ_URL, TRADEPOST_KAFKA_BOOTSTRAP   what carries the events
+  TRADEPOST_<SERVICE>_URLS   for a gateway: the instances of a service, with commas between
+
+Examples:
+  TRADEPOST_DATABASE_URL=postgresql://tradepost:secret@db/shop tradepost run all
+  PORT=8104 tradepost run order
+  PORT=8000 TRADEPOST_ORDER_URLS=http://10.0.0.4:8104,http://10.0.0.5:8104 tradepost run gateway
+  TRADEPOST_BROKER=rabbitmq PORT=8110 tradepost run relay"""
 ROUTES_EXAMPLES: Final = """Examples:
   tradepost routes
   tradepost routes order POST       those whose line holds both words"""
@@ -62,6 +72,12 @@ app.command(
     name="up",
     help="Start everything in one process; Ctrl-C stops it.",
     help_epilogue=UP_EXAMPLES,
+)
+app.command(
+    "tradepost.console.run:run",
+    name="run",
+    help="Run some of the services, the gateway or the relay in this process.",
+    help_epilogue=RUN_EXAMPLES,
 )
 app.command(
     "tradepost.console.routes:routes",

@@ -5,8 +5,8 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,11 @@ import msgspec
 import structlog
 
 from tradepost.gateway.server import ListenError
+from tradepost.gateway.upstreams import NoInstances
 from tradepost.kernel import postgres
+from tradepost.kernel.brokers.opening import NoClient
+from tradepost.kernel.brokers.port import WrongBroker
+from tradepost.kernel.log.clocks import UnknownDatabase
 from tradepost.kernel.log.ticks import Rebased
 from tradepost.kernel.migrate import MigrationError
 from tradepost.kernel.postgres import InstanceLock, PostgresError, read_secret
@@ -29,7 +33,17 @@ CONNECT_S: Final = 10.0
 WATCH_S: Final = 0.5
 OLDEST: Final = 15  # major version of PostgreSQL
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-TOLD: Final = (PostgresError, SettingsError, MigrationError, ListenError, Rebased)
+TOLD: Final = (
+    PostgresError,
+    SettingsError,
+    MigrationError,
+    ListenError,
+    Rebased,
+    WrongBroker,
+    NoClient,
+    NoInstances,
+    UnknownDatabase,
+)
 DATABASE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError)
 
 logger = structlog.get_logger()
@@ -48,23 +62,34 @@ class Whereabouts(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Backing:
-    """The database's URL, the installation's secret, and whether an embedded server still runs."""
+    """The URL of each service's database, the installation's secret, and whether an embedded server still runs."""
 
-    url: str
+    databases: Mapping[str, str]
     secret: str
     is_alive: Callable[[], bool]
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[Backing]:
-    """The database; an embedded server runs meanwhile, and stops last of all. Errors: PostgresError."""
-    if settings.database_url is not None:
-        with InstanceLock(settings.data):
-            yield Backing(settings.database_url, read_secret(settings.data), lambda: True)
+def backing(settings: Settings, names: Sequence[str], own: Sequence[str], *, embedded: bool) -> Iterator[Backing]:
+    """The databases of the services of these `names`, of which `own` must be known; with `embedded`, the data folder is
+    ours, and a server runs in it where no other is set. Errors: PostgresError, SettingsError."""
+    for name in settings.databases.keys() | settings.urls.keys():
+        if name not in names:
+            raise SettingsError(f"there is no service {name!r}: look at the TRADEPOST_{name.upper()}_... variables")
+    urls = {name: settings.databases.get(name) or settings.database_url for name in names}
+    known = {name: url for name, url in urls.items() if url is not None}
+    missing = [name for name in own if name not in known]
+    if not missing:
+        with InstanceLock(settings.data) if embedded else nullcontext():
+            yield Backing(known, settings.secret or read_secret(settings.data), lambda: True)
         return
+    if not embedded:
+        variables = f"TRADEPOST_DATABASE_URL or TRADEPOST_{missing[0].upper()}_DATABASE_URL"
+        raise SettingsError(f"{missing[0]} has no database: set {variables}; `tradepost up` brings one of its own")
     server = postgres.start(settings.data)
     try:
-        yield Backing(server.url, read_secret(settings.data), lambda: server.is_alive)
+        databases = {name: url or server.url for name, url in urls.items()}
+        yield Backing(databases, settings.secret or read_secret(settings.data), lambda: server.is_alive)
     finally:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # an impatient Ctrl-C must not leave it behind
@@ -101,10 +126,13 @@ def local_url(settings: Settings) -> str:
 
 
 @contextmanager
-def announced(data: Path, whereabouts: Whereabouts) -> Iterator[None]:
-    """Command-line tools find us meanwhile."""
+def announced(data: Path, whereabouts: Whereabouts, *, gateway: bool) -> Iterator[None]:
+    """Command-line tools find the gateway meanwhile, where there is one."""
+    if not gateway:
+        yield
+        return
     path = data / "run" / "gateway.json"
-    path.parent.mkdir(mode=0o711, exist_ok=True)
+    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     fresh.write_bytes(msgspec.json.encode(whereabouts))
     fresh.replace(path)

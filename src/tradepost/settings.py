@@ -83,6 +83,11 @@ class Settings(msgspec.Struct, frozen=True):
     notification: NotificationSettings
 
     @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches us."""
+        return _is_loopback(self.host)
+
+    @property
     def of_services(self) -> Mapping[str, object]:
         """Each service's own settings, by its name."""
         return {"user": self.user, "shipping": self.shipping, "notification": self.notification}

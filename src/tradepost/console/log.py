@@ -8,6 +8,7 @@ import asyncpg
 from cyclopts import App
 
 from tradepost import process, settings
+from tradepost.console.instance import NAMES
 from tradepost.kernel.log.rebase import rebase as close_and_open
 from tradepost.kernel.postgres import PostgresError
 from tradepost.settings import SettingsError
@@ -21,12 +22,14 @@ log: Final = App(name="log", help="The event log.", help_format="plaintext")
 def rebase() -> None:
     """After a dump and restore: close the old epoch of the log and open a new one. Stop the services first."""
     try:
-        with process.database(settings.read()) as backing:
-            done = asyncio.run(close_and_open(backing.url))
+        with process.backing(settings.read(), NAMES, NAMES, embedded=True) as backing:
+            urls = sorted(set(backing.databases.values()))
+            done = [asyncio.run(close_and_open(url, readers=[r for r in urls if r != url])) for url in urls]
     except (PostgresError, SettingsError, OSError, asyncpg.PostgresError) as error:
         print(f"tradepost: {error}", file=sys.stderr)
         raise SystemExit(FAILED) from None
-    if done.epoch is None:
+    opened = [rebasing.epoch for rebasing in done if rebasing.epoch is not None]
+    if not opened:
         print("the log is in the cluster that it was written in: nothing to do")
     else:
-        print(f"epoch {done.epoch} is open; start the services again")
+        print(f"epoch {max(opened)} is open; start the services again")

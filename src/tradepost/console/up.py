@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from tradepost import process, settings
@@ -12,8 +14,15 @@ FAILED: Final = 1
 
 def up() -> None:
     """Start everything in one process: PostgreSQL, all services and the gateway; Ctrl-C stops it."""
-    try:
+    with serving():
         serve(settings.read())
+
+
+@contextmanager
+def serving() -> Iterator[None]:
+    """Trouble is told in one line on standard error, and ends the process with 1."""
+    try:
+        yield
     except KeyboardInterrupt:
         return  # stopped before it was ready
     except asyncio.CancelledError:

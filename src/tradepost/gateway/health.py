@@ -2,7 +2,7 @@
 other processes have an instance that is ready."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Final
 
@@ -56,20 +56,27 @@ class Health:
 
     async def _look(self) -> Reasons:
         found: dict[str, list[str]] = {}
-        for consumer in self._running.consumers:
-            if consumer.stopped is not None:
-                name = self._service_of.get(consumer.place.group, consumer.place.group)
-                why = f"its consumer {consumer.place.group} of {consumer.place.source} has stopped: {consumer.stopped}"
-                found.setdefault(name, []).append(why)
-        if not await self._database_answers():
-            for name in self._own:
+        for group, source, why in self._stopped():
+            name = self._service_of.get(group, group)
+            found.setdefault(name, []).append(f"its consumer {group} of {source} has stopped: {why}")
+        answers = await asyncio.gather(*(self._database_answers(name) for name in self._own))
+        for name, answered in zip(self._own, answers, strict=True):
+            if not answered:
                 found.setdefault(name, []).append("the database does not answer")
         return found
 
-    async def _database_answers(self) -> bool:
+    def _stopped(self) -> Iterator[tuple[str, str, str]]:
+        for consumer in self._running.consumers:
+            if consumer.stopped is not None:
+                yield consumer.place.group, consumer.place.source, consumer.stopped
+        for receiver in self._running.receivers:
+            if receiver.stopped is not None:
+                yield receiver.group.name, "the broker", receiver.stopped
+
+    async def _database_answers(self, name: str) -> bool:
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await self._running.ticks.pool.fetchval("SELECT 1")
+                await self._running.clocks[name].pool.fetchval("SELECT 1")
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             return False
         return True

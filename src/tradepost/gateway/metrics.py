@@ -81,12 +81,14 @@ class _Figures(Collector):
         labels = ["source", "group", "first_slot"]
         lag = GaugeMetricFamily("tradepost_consumer_lag_ticks", "Ticks still to be read.", labels=labels)
         stopped = GaugeMetricFamily("tradepost_consumer_stopped", "1 when it won't go on by itself.", labels=labels)
-        newest = self._running.ticks.newest.id
         for consumer in self._running.consumers:
             place = [consumer.place.source, consumer.place.group, str(consumer.place.slots[0])]
             stopped.add_metric(place, int(consumer.stopped is not None))
             if consumer.position is not None:
+                newest = self._running.clocks[consumer.place.source].newest.id
                 lag.add_metric(place, newest - consumer.position.tick)
+        for receiver in self._running.receivers:
+            stopped.add_metric(["broker", receiver.group.name, ""], int(receiver.stopped is not None))
         yield lag
         yield stopped
 

@@ -13,6 +13,8 @@ import asyncpg
 LOCK: Final = 7238113969
 PARTITION_EVENTS: Final = 5_000_000
 PARTITIONS_AHEAD: Final = 1
+INBOX_DAYS: Final = 7  # longer than a message may be under way
+INBOX_DAYS_AHEAD: Final = 3
 READER: Final = "tradepost_log"
 KERNEL: Final = "tradepost.kernel"
 
@@ -83,10 +85,11 @@ async def _schema(connection: Any, schema: str, package: str, secret: str) -> No
             raise MigrationError(f"{schema}: {migration.name} was changed after it was applied; add a new file instead")
     await connection.execute("SELECT log.add_source($1)", schema)
     await connection.execute("SELECT log.extend($1, $2, $3)", schema, PARTITION_EVENTS, PARTITIONS_AHEAD)
+    await connection.execute("SELECT log.keep_inbox($1, $2, $3)", schema, INBOX_DAYS, INBOX_DAYS_AHEAD)
     async with connection.transaction():  # a partition is writable for a moment, so nobody may see that moment
         await connection.execute(_GRANTS.format(schema=schema, role=role))
-        for row in await connection.fetch("SELECT name FROM log.partitions($1)", schema):
-            await connection.execute(f'REVOKE ALL ON "{schema}"."{row["name"]}" FROM "{role}"')
+        for row in await connection.fetch(_PARTITIONS, schema):
+            await connection.execute(f'REVOKE ALL ON {row["name"]} FROM "{role}"')
 
 
 async def _apply(connection: Any, schema: str, migration: Migration) -> None:
@@ -127,6 +130,11 @@ def _migrations(package: str) -> Iterator[Migration]:
             yield Migration(f"{package}/{file.name}", file.read_text())
 
 
+_PARTITIONS: Final = """
+SELECT inhrelid::regclass::text AS name FROM pg_inherits
+WHERE inhparent IN (format('%I.event', $1::text)::regclass, format('%I.inbox', $1::text)::regclass)
+  AND EXISTS (SELECT FROM pg_class WHERE oid = inhrelid AND relkind = 'r')
+"""
 _RECORD: Final = """
 CREATE TABLE IF NOT EXISTS migration (
     name text PRIMARY KEY, digest text NOT NULL, at timestamptz NOT NULL DEFAULT now()
@@ -144,5 +152,5 @@ REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA log FROM PUBLIC;
 GRANT USAGE ON SCHEMA log TO {READER};
 GRANT SELECT ON log.tick, log.epoch, log.reader TO {READER};
 GRANT EXECUTE ON FUNCTION log.tick(), log.report(text, text, smallint, bigint),
-    log.forget(text, text, smallint), log.same_system() TO {READER};
+    log.forget(text, text, smallint), log.same_system(), log.hand_over(text), log.newest_id(text) TO {READER};
 """

@@ -1,40 +1,67 @@
 """Services at work: their desks, consumers, watches and jobs, from start to drain."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 import structlog
 
-from tradepost.kernel.database import SESSION, Database, connect
+from tradepost.kernel.brokers.enrolment import check
+from tradepost.kernel.brokers.port import Broker
+from tradepost.kernel.brokers.receiver import Receiver
+from tradepost.kernel.database import Database, connect
 from tradepost.kernel.ids import new_id
-from tradepost.kernel.log.consumer import Consumer, register
+from tradepost.kernel.log.clocks import Clocks
+from tradepost.kernel.log.consumer import Consumer
 from tradepost.kernel.log.retention import keep_for_ever
-from tradepost.kernel.log.ticks import Ticks
+from tradepost.kernel.log.team import Team
 from tradepost.kernel.log.watch import Watch
-from tradepost.kernel.migrate import READER, role_of, url_as
+from tradepost.kernel.migrate import role_of, url_as
 from tradepost.kernel.service import Job, Room, Service
+from tradepost.kernel.staff import consumers_of, receivers_of, relays_of
 from tradepost.kernel.tasks import end
 
-READER_POOL: Final = 6
 TRY_AGAIN_S: Final = 1.0
 
 logger = structlog.get_logger()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where things are: the database of each publisher, as its owner; the installation's secret; the data folder."""
+
+    databases: Mapping[str, str]
+    secret: str
+    data: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)  # each service's own, by its name
+
+
 @dataclass
 class Running:
-    """The services of this process while they run."""
+    """The services of this process while they run. `clocks` tick for the logs that it reads, by publisher."""
 
-    ticks: Ticks
+    clocks: Clocks
+    broker: Broker | None
     databases: dict[str, Database] = field(default_factory=dict)
     desks: dict[str, Any] = field(default_factory=dict)
-    consumers: list[Consumer] = field(default_factory=list)
+    teams: dict[str, list[Team[Any]]] = field(default_factory=dict)  # by service; relays under `relay`
     wakes: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    @property
+    def consumers(self) -> list[Consumer]:
+        """Those that read logs, relays included."""
+        return [worker for worker in self._workers() if isinstance(worker, Consumer)]
+
+    @property
+    def receivers(self) -> list[Receiver]:
+        """Those that hear from a broker."""
+        return [worker for worker in self._workers() if isinstance(worker, Receiver)]
+
+    def _workers(self) -> list[Any]:
+        return [worker for teams in self.teams.values() for team in teams for worker in team.workers]
 
     def wake(self, names: Collection[str]) -> None:
         """Start the jobs of these names at once."""
@@ -45,54 +72,61 @@ class Running:
 
 @asynccontextmanager
 async def run(
-    services: Sequence[Service], url: str, secret: str, settings: Mapping[str, Any], data: Path
+    services: Sequence[Service], site: Site, *, broker: Broker | None = None, relays: Collection[str] = ()
 ) -> AsyncIterator[Running]:
-    """All `services` on the migrated database at `url`; at the end what is under way is finished first."""
+    """All `services` on their migrated databases, and the relays of these publishers; `broker` carries the events,
+    or without one the log itself. At the end what is under way is finished first. Errors: WrongBroker."""
+    own = frozenset({*(service.name for service in services), *relays})
     async with AsyncExitStack() as stack:
-        running = Running(Ticks(await stack.enter_async_context(_reader(url, secret))))
-        await running.ticks.start()
-        stack.push_async_callback(running.ticks.stop)
+        running = Running(Clocks(site.databases, site.secret, new_id(), own), broker)
+        stack.push_async_callback(running.clocks.close)
         tasks: list[asyncio.Task[None]] = []
+        for name in sorted(own):
+            await running.clocks.of(name)
         for service in services:
-            await _open(service, running, stack, tasks, url, secret, settings.get(service.name), data)
+            await _open(service, running, stack, tasks, site)
+        for name in sorted(own - running.databases.keys()):
+            running.databases[name] = await stack.enter_async_context(_connected(site, name))
         stack.push_async_callback(end, tasks)  # first of all: the desks then finish what waits, on open databases
-        tasks.append(asyncio.create_task(keep_for_ever(url)))
+        tasks += [asyncio.create_task(keep_for_ever(url)) for url in sorted({site.databases[name] for name in own})]
         for service in services:
-            tasks += await _start(service, running)
+            for group in service.groups:
+                await check(running.databases[service.name], group, broker)
+            tasks += _start(service, running)
+        running.teams["relay"] = [relays_of(name, running.databases[name], running.clocks, broker) for name in relays]
+        tasks += [asyncio.create_task(team.run()) for teams in running.teams.values() for team in teams]
         yield running
 
 
+def _connected(site: Site, name: str) -> Any:
+    return connect(url_as(site.databases[name], role_of(name), site.secret), name)
+
+
 async def _open(
-    service: Service,
-    running: Running,
-    stack: AsyncExitStack,
-    tasks: list[asyncio.Task[None]],
-    url: str,
-    secret: str,
-    settings: object,
-    data: Path,
+    service: Service, running: Running, stack: AsyncExitStack, tasks: list[asyncio.Task[None]], site: Site
 ) -> None:
-    db = await stack.enter_async_context(connect(url_as(url, role_of(service.name), secret), service.name))
-    db.on_events = running.ticks.poke
+    db = await stack.enter_async_context(_connected(site, service.name))
+    ticks = running.clocks[service.name]
+    db.on_events = ticks.poke
     db.on_wake = running.wake
-    watch = Watch(running.ticks, service.name)
+    watch = Watch(ticks, service.name)
     tasks.append(asyncio.create_task(watch.run()))
     running.databases[service.name] = db
-    running.desks[service.name] = await stack.enter_async_context(service.open(Room(db, watch, settings, data)))
+    room = Room(db, watch, site.settings.get(service.name), site.data)
+    running.desks[service.name] = await stack.enter_async_context(service.open(room))
 
 
-async def _start(service: Service, running: Running) -> list[asyncio.Task[None]]:
-    db, desk, owner = running.databases[service.name], running.desks[service.name], new_id()
-    work: list[Coroutine[Any, Any, None]] = []
-    for group in service.groups:
-        for place in await register(db, running.ticks, group):
-            consumer = Consumer(db, running.ticks, group, place, owner)
-            running.consumers.append(consumer)
-            work.append(consumer.run())
-    for job in service.jobs:
-        woken = running.wakes.setdefault(job.name, asyncio.Event())
-        work.append(_repeat(job, desk, woken))
-    return [asyncio.create_task(coroutine) for coroutine in work]
+def _start(service: Service, running: Running) -> list[asyncio.Task[None]]:
+    db, desk = running.databases[service.name], running.desks[service.name]
+    if running.broker is None:
+        team: Team[Any] = consumers_of(service.name, service.groups, db, running.clocks)
+    else:
+        team = receivers_of(service.name, service.groups, db, running.clocks, running.broker)
+    running.teams[service.name] = [team]
+    return [
+        asyncio.create_task(_repeat(job, desk, running.wakes.setdefault(job.name, asyncio.Event())))
+        for job in service.jobs
+    ]
 
 
 async def _repeat(job: Job, desk: object, woken: asyncio.Event) -> None:
@@ -110,23 +144,3 @@ async def _repeat(job: Job, desk: object, woken: asyncio.Event) -> None:
                 await woken.wait()
         except TimeoutError:
             continue
-
-
-@asynccontextmanager
-async def _reader(url: str, secret: str) -> "AsyncIterator[asyncpg.Pool[asyncpg.Record]]":
-    pool = await asyncpg.create_pool(
-        url_as(url, READER, secret),
-        min_size=0,
-        max_size=READER_POOL,
-        command_timeout=60,
-        server_settings={**SESSION, "application_name": "tradepost log"},
-        reset=_nothing,
-    )
-    try:
-        yield pool
-    finally:
-        await pool.close()
-
-
-async def _nothing(_connection: object) -> None:
-    """A reader leaves nothing behind in its session."""

@@ -13,6 +13,8 @@ from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.events import Cause, Event, Fact
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.log.consumer import Consumer, register
+from tradepost.kernel.log.cursor import Place
+from tradepost.kernel.log.effects import Application
 from tradepost.kernel.log.subscription import Group, on
 from tradepost.kernel.log.ticks import Ticks
 from tradepost.kernel.migrate import READER, url_as
@@ -56,6 +58,11 @@ class At:
     consumers: list[Consumer]
 
 
+def consumer_of(db: Database, ticks: Ticks, group: Group, place: Place, owner: str) -> Consumer:
+    """One who takes the place over from whoever has it."""
+    return Consumer(db, ticks, Application(db, group), place, owner)
+
+
 @asynccontextmanager
 async def ticking(url: str) -> AsyncIterator[Ticks]:
     async with reading(url) as pool:
@@ -79,7 +86,7 @@ async def consuming(db: Database, url: str, *groups: Group) -> AsyncIterator[At]
     async with ticking(url) as ticks:
         db.on_events = ticks.poke
         consumers = [
-            Consumer(db, ticks, group, place, new_id())
+            consumer_of(db, ticks, group, place, new_id())
             for group in groups
             for place in await register(db, ticks, group)
         ]

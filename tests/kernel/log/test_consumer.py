@@ -13,6 +13,7 @@ from tests.kernel.log.probing import (
     RECORD,
     ProbeMoved,
     caught_up,
+    consumer_of,
     consuming,
     effects,
     move,
@@ -52,11 +53,11 @@ async def test_a_paused_owner_that_wakes_up_late_changes_nothing(database: Datab
     async with ticking(database_url) as ticks:
         database.on_events = ticks.poke
         (place,) = await register(database, ticks, RECORD)
-        old = Consumer(database, ticks, RECORD, place, "old")
-        new = Consumer(database, ticks, RECORD, place, "new")
+        old = consumer_of(database, ticks, RECORD, place, "old")
+        new = consumer_of(database, ticks, RECORD, place, "new")
         await move(database, "a", "b")
         old._read = lambda *args: paused_first(old, *args)  # type: ignore[method-assign]
-        old_task = asyncio.create_task(old._own())
+        old_task = asyncio.create_task(old.finish())
         await paused.wait()
         async with running(new):
             assert await effects(database, 2) == [("a", 1), ("b", 1)]
@@ -77,7 +78,7 @@ async def test_an_owner_that_was_fenced_takes_over_only_when_the_other_is_gone(
     async with ticking(database_url) as ticks:
         database.on_events = ticks.poke
         (place,) = await register(database, ticks, RECORD)
-        old, new = (Consumer(database, ticks, RECORD, place, owner) for owner in ("old", "new"))
+        old, new = (consumer_of(database, ticks, RECORD, place, owner) for owner in ("old", "new"))
         async with running(old):
             await move(database, "a")
             await effects(database, 1)

@@ -115,7 +115,7 @@ async def test_a_replay_empties_and_builds_anew(database: Database, database_url
     await move(database, *THINGS[:3], "bad")
     await caught_up(database, database_url)
     async with ticking(database_url) as ticks:
-        await replay(database, ticks, RECORD)
+        await replay(database, {"probe": ticks}, RECORD)
     assert await database.fetchval("SELECT count(*) FROM effect") == 0
     assert (await parked(database), await database.fetchval("SELECT (tick, parked) = (1, 0) FROM cursor")) == ([], True)
 
@@ -131,7 +131,7 @@ async def test_a_running_consumer_goes_along_with_a_replay(
     async with consuming(database, database_url, RECORD) as at:
         await move(database, *THINGS)
         await effects(database, 40)
-        await replay(database, at.ticks, RECORD)
+        await replay(database, {"probe": at.ticks}, RECORD)
         await move(database, *THINGS)
         seen = await effects(database, 80)
     assert sorted(seen) == sorted((thing, n) for thing in THINGS for n in (1, 2))
@@ -143,6 +143,6 @@ async def test_a_group_whose_effects_reach_the_world_never_reads_again(database:
     await caught_up(database, database_url, group)
     async with ticking(database_url) as ticks:
         with pytest.raises(NotRebuildable, match="can't be taken back"):
-            await replay(database, ticks, group)
+            await replay(database, {"probe": ticks}, group)
     assert await database.fetchval("SELECT tick > 1 FROM cursor")
     assert await database.fetchval("SELECT count(*) FROM effect") == 1

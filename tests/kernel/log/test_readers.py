@@ -3,9 +3,9 @@
 from typing import Any
 
 import asyncpg
+
 from bench import log_readers
 from bench.log_readers import Verdict, run_load, run_script
-
 from tests import databases
 
 BY_ID, BELOW_XMIN, BY_XID, OURS = (

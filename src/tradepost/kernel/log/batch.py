@@ -23,7 +23,7 @@ WITH fresh AS MATERIALIZED (
     WHERE epoch = $1
       AND (xid >= $2::text::xid8 AND xid < $3::text::xid8 OR xid = ANY ($4::text[]::xid8[]))
       AND pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
-      AND id > $6 AND slot BETWEEN $7 AND $8 AND type = ANY ($9::text[])
+      AND id > $6 AND slot BETWEEN $7 AND $8 AND ($9::text[] IS NULL OR type = ANY ($9))
 ), piece AS (
     SELECT *, count(*) OVER () AS remaining, row_number() OVER newest AS nth, sum(bytes) OVER newest AS size
     FROM fresh WINDOW newest AS (ORDER BY id)
@@ -82,9 +82,17 @@ class Piece:
 
 
 async def read_piece(
-    connection: Any, source: str, prev: Tick, cur: Tick, *, after: int, slots: tuple[int, int], types: Sequence[str]
+    connection: Any,
+    source: str,
+    prev: Tick,
+    cur: Tick,
+    *,
+    after: int,
+    slots: tuple[int, int],
+    types: Sequence[str] | None,
 ) -> Piece:
-    """The next events of `source` that `cur` shows and `prev` does not, beyond id `after`. Read on the primary."""
+    """The next events of `source` that `cur` shows and `prev` does not, beyond id `after`, of `types` or of all. Read
+    on the primary."""
     rows = await connection.fetch(
         _PIECE.format(schema=f'"{source}"'),
         prev.epoch,

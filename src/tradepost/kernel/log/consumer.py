@@ -1,57 +1,79 @@
-"""One place of one group: read the next piece, apply it, move on; for ever, and exactly once in effect."""
+"""One place of one group: read the next piece, hand it on, move; for ever, and exactly once in effect."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
 from tradepost.kernel.log import cursor
 from tradepost.kernel.log.batch import Piece, Raw, Tick, read_piece
 from tradepost.kernel.log.cursor import Fenced, Place, Position
-from tradepost.kernel.log.dispatch import GroupStopped, apply, apply_halving, is_retryable, park
-from tradepost.kernel.log.subscription import Group
+from tradepost.kernel.log.dispatch import GroupStopped
 from tradepost.kernel.log.ticks import Rebased, Ticks
 
 if TYPE_CHECKING:
-    from tradepost.kernel.database import Database, Tx
+    from tradepost.kernel.database import Database
+    from tradepost.kernel.log.subscription import Group
 
 TICKS_AT_ONCE: Final = 100
 SAVE_S: Final = 5.0  # how often a place that has nothing to do says that it is alive, and where it stands
-STANDBY_S: Final = 2.0
+STANDBY_S: Final = 0.5
 BACK_OFF_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 
 logger = structlog.get_logger()
 
 
-class KeyParked(Exception):
-    """An earlier event of the key was set aside, and this one waits behind it."""
+class Work(Protocol):
+    """What is done with the events: a group's handlers, or their publication on a broker."""
+
+    def types(self, source: str) -> Sequence[str] | None:
+        """The types of event to read; None for all."""
+
+    async def take(self, place: Place, events: Sequence[Raw], to: Position, fence: int, *, catching_up: bool) -> None:
+        """Do it, and move the place to `to`. Errors: Fenced, GroupStopped."""
+
+    async def close(self) -> None:
+        """Let go of what it held on to."""
 
 
 class Consumer:
-    """Owns a place while no other process claims it. Effects and position commit together."""
+    """Owns a place while no other process claims it. `others` are the owners known to be alive, where processes share
+    the work: without it, the newest process takes everything over. With a place that ends, it comes to an end."""
 
-    def __init__(self, db: "Database", ticks: Ticks, group: Group, place: Place, owner: str) -> None:
+    def __init__(
+        self,
+        db: "Database",
+        ticks: Ticks,
+        work: Work,
+        place: Place,
+        owner: str,
+        others: Callable[[], Collection[str]] | None = None,
+    ) -> None:
         self.place = place
         self.stopped: str | None = None  # why, when it will not go on by itself
         self.position: Position | None = None
         self._db = db
         self._ticks = ticks
-        self._subscriptions = group.of(place.source)
+        self._work = work
+        self._types = work.types(place.source)
         self._owner = owner
-        self._by_force = True  # at first; later only from an owner that is gone
+        self._others = others
+        self._by_force = others is None  # at first; later only from an owner that is gone
+        self._until: int | None = None
+        self._fence = 0
         self._saved_at = 0.0
         self._reported_at = 0.0
         self._failures = 0
 
     async def run(self) -> None:
-        """Until cancelled. A failure that is not an event's fault is waited out."""
+        """Until cancelled, or the place has come to its end. A failure that is not an event's fault is waited out."""
         while self.stopped is None:
             try:
-                await self._own()
+                await self.finish()
+                return
             except Fenced:
                 await asyncio.sleep(STANDBY_S)
             except (GroupStopped, Rebased) as stop:
@@ -60,18 +82,32 @@ class Consumer:
             except Exception as error:
                 await self._back_off(error)
 
-    async def _own(self) -> None:
+    async def release(self) -> None:
+        """After `run` was cancelled: leave the place to whoever comes."""
+        await self._work.close()
         async with self._db.transaction() as tx:
-            claimed = await cursor.claim(tx, self.place, self._owner, by_force=self._by_force)
+            await cursor.release(tx, self.place, self._fence)
+
+    async def finish(self) -> None:
+        """Until the place has come to its end. Errors: Fenced when it is another's."""
+        others = None if self._others is None else self._others()
+        async with self._db.transaction() as tx:
+            claimed = await cursor.claim(tx, self.place, self._owner, by_force=self._by_force, others=others)
         self._by_force = False
         if claimed is None:
             raise Fenced("the owner is alive")
         self.place = replace(self.place, slots=claimed.slots)
-        position, fence = claimed.position, claimed.fence
+        position, self._fence, self._until = claimed.position, claimed.fence, claimed.until
         await self._report(position)
-        while True:
+        while not self._is_over(position):
             self.position = position
-            position = await self._step(position, fence)
+            position = await self._step(position, self._fence)
+        async with self._db.transaction() as tx:
+            await cursor.end(tx, self.place, self._fence)
+        await self._ticks.forget(self.place.source, self.place.group, self.place.slots[0])
+
+    def _is_over(self, position: Position) -> bool:
+        return self._until is not None and position.toward is None and position.tick >= self._until
 
     async def _step(self, position: Position, fence: int) -> Position:
         """Do the next piece of work, or wait for some; the new position."""
@@ -85,7 +121,8 @@ class Consumer:
             return await self._skip(position.at(cur.id, cur.uuid), fence)
         last = piece.events[-1].position
         to = position.at(cur.id, cur.uuid) if piece.complete else position.within(cur.id, last)
-        await self._effects(piece.events, to, fence)
+        await self._work.take(self.place, piece.events, to, fence, catching_up=self._until is not None)
+        self._saved_at = monotonic()
         self._failures = 0
         if monotonic() - self._reported_at > SAVE_S:
             await self._report(to)
@@ -116,40 +153,8 @@ class Consumer:
             cur,
             after=after,
             slots=self.place.slots,
-            types=list(self._subscriptions),
+            types=self._types,
         )
-
-    async def _effects(self, events: Sequence[Raw], to: Position, fence: int) -> None:
-        try:
-            async with self._moved(to, fence, events) as (tx, fresh):
-                await apply(tx, fresh, self._subscriptions)
-        except (Fenced, GroupStopped):
-            raise
-        except Exception as error:
-            if is_retryable(error):
-                raise
-            logger.warning("halving", group=self.place.group, source=self.place.source, why=str(error))
-            async with self._moved(to, fence, events) as (tx, fresh):
-                failed = await apply_halving(tx, fresh, self._subscriptions)
-                if failed:
-                    await park(tx, self.place.source, self.place.group, failed)
-                    await cursor.count_parked(tx, self.place, len(failed))
-        self._saved_at = monotonic()
-
-    @asynccontextmanager
-    async def _moved(
-        self, to: Position, fence: int, events: Sequence[Raw]
-    ) -> AsyncIterator[tuple["Tx", Sequence[Raw]]]:
-        """A transaction in which the place was moved, and the events whose key is not parked."""
-        async with self._db.transaction() as tx:
-            if await cursor.move(tx, self.place, fence, to):
-                stray = await cursor.parked_keys(tx, self.place, [event.key for event in events])
-                waiting = [(event, KeyParked(event.key)) for event in events if event.key in stray]
-                if waiting:
-                    await park(tx, self.place.source, self.place.group, waiting)
-                    await cursor.count_parked(tx, self.place, len(waiting))
-                    events = [event for event in events if event.key not in stray]
-            yield tx, events
 
     async def _skip(self, to: Position, fence: int) -> Position:
         if monotonic() - self._saved_at > SAVE_S:
@@ -174,6 +179,7 @@ class Consumer:
     async def _report(self, position: Position) -> None:
         """Tell the publisher how far we are, for its retention."""
         await self._ticks.report(self.place.source, self.place.group, self.place.slots[0], position.tick)
+        self._reported_at = monotonic()
 
     async def _back_off(self, error: Exception) -> None:
         pause = BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
@@ -183,11 +189,12 @@ class Consumer:
         await asyncio.sleep(pause)
 
 
-async def register(db: "Database", ticks: Ticks, group: Group) -> list[Place]:
-    """The places of a group in all logs that it reads; a new group starts at the oldest tick."""
+async def register(db: "Database", ticks: Ticks, group: "Group", sources: Sequence[str] | None = None) -> list[Place]:
+    """The places of a group in all logs that it reads, or in those of `sources`; a new group starts at the oldest
+    tick."""
     first = await ticks.first()
     found: list[Place] = []
-    for source in group.sources():
+    for source in group.sources() if sources is None else sources:
         async with db.transaction() as tx:
             new = await cursor.create(tx, Place(source, group.name), first.id, first.uuid)
         if new:

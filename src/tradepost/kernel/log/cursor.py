@@ -1,5 +1,6 @@
 """Where a group stands in a log. The row is locked before the effects, and moves with them in one transaction."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,12 +37,13 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A position that is ours while nobody claims it anew."""
+    """A position that is ours while nobody claims it anew; with `until` it ends at that tick."""
 
     position: Position
     fence: int
     parked: int
     slots: tuple[int, int]
+    until: int | None
 
 
 class Fenced(RuntimeError):
@@ -57,14 +59,20 @@ SELECT first_slot, last_slot FROM cursor WHERE source = $1 AND "group" = $2 ORDE
 _CLAIM: Final = """
 UPDATE cursor SET fence = fence + 1, owner = $4, seen_at = clock_timestamp()
 WHERE source = $1 AND "group" = $2 AND first_slot = $3
-  AND ($5 OR owner = $4 OR seen_at < clock_timestamp() - make_interval(secs => $6))
-RETURNING tick, tick_uuid::text AS tick_uuid, toward, last_id, fence, parked, first_slot, last_slot
+  AND ($5 OR owner IS NULL OR owner = $4
+       OR CASE WHEN $7::text[] IS NULL THEN seen_at < clock_timestamp() - make_interval(secs => $6)
+               ELSE owner <> ALL ($7) END)
+RETURNING tick, tick_uuid::text AS tick_uuid, toward, last_id, fence, parked, first_slot, last_slot, until
 """
 _MOVE: Final = """
 UPDATE cursor SET tick = $5, tick_uuid = $6, toward = $7, last_id = $8, seen_at = clock_timestamp()
 WHERE source = $1 AND "group" = $2 AND first_slot = $3 AND fence = $4
 RETURNING parked
 """
+_RELEASE: Final = """
+UPDATE cursor SET owner = NULL WHERE source = $1 AND "group" = $2 AND first_slot = $3 AND fence = $4
+"""
+_END: Final = 'DELETE FROM cursor WHERE source = $1 AND "group" = $2 AND first_slot = $3 AND fence = $4'
 _COUNT: Final = """
 UPDATE cursor SET parked = parked + $4 WHERE source = $1 AND "group" = $2 AND first_slot = $3
 """
@@ -82,14 +90,29 @@ async def places(db: Any, source: str, group: str) -> list[Place]:
     return [Place(source, group, (row["first_slot"], row["last_slot"])) for row in rows]
 
 
-async def claim(tx: "Tx", place: Place, owner: str, *, by_force: bool) -> Claimed | None:
-    """Take the place over; None while another owner is alive, or when the place was merged into another. A new process
-    claims by force: the old one is fenced. `slots` of the answer are those that the place has now."""
-    row = await tx.fetchrow(_CLAIM, place.source, place.group, place.slots[0], owner, by_force, STALE_S)
+async def claim(
+    tx: "Tx", place: Place, owner: str, *, by_force: bool, others: Collection[str] | None = None
+) -> Claimed | None:
+    """Take the place over, and fence whoever had it; None while another owner is alive, or when there is no such place
+    any more. `others` are the owners that are known to be alive: without them, one that was not seen lately is gone.
+    `slots` of the answer are those that the place has now."""
+    alive = None if others is None else list(others)
+    row = await tx.fetchrow(_CLAIM, place.source, place.group, place.slots[0], owner, by_force, STALE_S, alive)
     if row is None:
         return None
     position = Position(row["tick"], row["tick_uuid"], row["toward"], row["last_id"])
-    return Claimed(position, row["fence"], row["parked"], (row["first_slot"], row["last_slot"]))
+    return Claimed(position, row["fence"], row["parked"], (row["first_slot"], row["last_slot"]), row["until"])
+
+
+async def release(tx: "Tx", place: Place, fence: int) -> None:
+    """Leave the place to whoever comes; nothing when it is another's already."""
+    await tx.execute(_RELEASE, place.source, place.group, place.slots[0], fence)
+
+
+async def end(tx: "Tx", place: Place, fence: int) -> None:
+    """Remove the place, whose group reads the log no more. Errors: Fenced."""
+    if await tx.execute(_END, place.source, place.group, place.slots[0], fence) != "DELETE 1":
+        raise Fenced(f"{place.group} on {place.source} has another owner")
 
 
 async def move(tx: "Tx", place: Place, fence: int, to: Position) -> int:
@@ -108,6 +131,6 @@ async def count_parked(tx: "Tx", place: Place, more: int) -> None:
     await tx.execute(_COUNT, place.source, place.group, place.slots[0], more)
 
 
-async def parked_keys(tx: "Tx", place: Place, keys: list[str]) -> set[str]:
+async def parked_keys(tx: "Tx", source: str, group: str, keys: list[str]) -> set[str]:
     """Those of `keys` with an event set aside: what comes later for them waits behind it."""
-    return {row["key"] for row in await tx.fetch(_STRAY, place.source, place.group, keys)}
+    return {row["key"] for row in await tx.fetch(_STRAY, source, group, keys)}

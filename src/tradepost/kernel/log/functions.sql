@@ -60,6 +60,19 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     DELETE FROM log.reader AS gone WHERE gone.source = $1 AND gone."group" = $2 AND gone.first_slot = $3
 $$;
 
+-- The tick from which the relay publishes, chosen once: the first that is kept, unless others read the log already.
+CREATE OR REPLACE FUNCTION log.hand_over(source text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO log.reader (source, "group", first_slot, tick)
+    SELECT $1, 'relay', 0, CASE WHEN EXISTS (SELECT FROM log.reader AS other WHERE other.source = $1)
+                                THEN max(tick.id) ELSE min(tick.id) END
+    FROM log.tick
+    ON CONFLICT DO NOTHING;
+    RETURN (SELECT reader.tick FROM log.reader WHERE reader.source = $1 AND reader."group" = 'relay'
+            ORDER BY first_slot LIMIT 1);
+END $$;
+
 -- The partitions of a log: ids from `low` to below `high`.
 CREATE OR REPLACE FUNCTION log.partitions(source text)
 RETURNS TABLE (name text, low bigint, high bigint, detaching boolean) LANGUAGE sql STABLE AS $$
@@ -72,7 +85,8 @@ RETURNS TABLE (name text, low bigint, high bigint, detaching boolean) LANGUAGE s
 $$;
 
 -- The newest id that was drawn. Ids of transactions that were rolled back count, too.
-CREATE OR REPLACE FUNCTION log.newest_id(source text) RETURNS bigint LANGUAGE sql STABLE AS $$
+CREATE OR REPLACE FUNCTION log.newest_id(source text) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence(format('%I.event', source), 'id')::regclass), 0)
 $$;
 
@@ -138,3 +152,41 @@ BEGIN
     PERFORM pg_notify('tradepost_tick', (last.id + 2)::text);
     RETURN closing;
 END $$;
+
+-- The inbox of a schema: a partition for each day, by the time in the events' ids (UUIDv7), made ahead and dropped
+-- when old. How many were made. What lies outside of all days goes to the partition `inbox_rest`.
+CREATE OR REPLACE FUNCTION log.keep_inbox(schema text, days_kept int, days_ahead int) RETURNS int
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    today date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+    day date;
+    part text;
+    made int := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(7238113972);
+    FOR part IN SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+                WHERE inhparent = format('%I.inbox', schema)::regclass AND relname ~ '^inbox_[0-9]{8}$'
+                  AND to_date(substr(relname, 7), 'YYYYMMDD') < today - days_kept LOOP
+        EXECUTE format('DROP TABLE %I.%I', schema, part);
+    END LOOP;
+    FOR ahead IN 0 .. days_kept + days_ahead LOOP
+        day := today - days_kept + ahead;
+        part := 'inbox_' || to_char(day, 'YYYYMMDD');
+        CONTINUE WHEN to_regclass(format('%I.%I', schema, part)) IS NOT NULL;
+        BEGIN
+            EXECUTE format('CREATE TABLE %I.%I PARTITION OF %I.inbox FOR VALUES FROM (%L) TO (%L)',
+                           schema, part, schema, log.first_id(day), log.first_id(day + 1));
+            made := made + 1;
+        EXCEPTION WHEN check_violation THEN
+            NULL;  -- nobody looked for days, and ids of that day lie in `inbox_rest`: they stay together there
+        END;
+    END LOOP;
+    EXECUTE format('DELETE FROM %I.inbox_rest WHERE event_id < %L', schema, log.first_id(today - 30));
+    RETURN made;
+END $$;
+
+-- The lowest UUIDv7 of a day in UTC.
+CREATE OR REPLACE FUNCTION log.first_id(day date) RETURNS uuid LANGUAGE sql STABLE AS $$
+    SELECT (lpad(to_hex((extract(epoch FROM day::timestamp AT TIME ZONE 'UTC') * 1000)::bigint), 12, '0')
+            || repeat('0', 20))::uuid
+$$;

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from tradepost.kernel.log import inbox
 from tradepost.kernel.log.batch import Raw
 from tradepost.kernel.log.dispatch import apply
 from tradepost.kernel.log.subscription import Group
@@ -63,6 +64,7 @@ async def list_parked(db: "Database", group: str | None = None) -> Sequence[Park
 async def retry(db: "Database", group: Group, key: str) -> int:
     """Apply the key's events in their order, all or none; how many. Errors: the handler's, and then nothing changed."""
     async with db.transaction() as tx:
+        await inbox.enter_alone(tx, group.name)
         await tx.fetch(_LOCK, group.name)
         rows = await tx.fetch(_OF_KEY, group.name, key)
         for source in dict.fromkeys(row["source"] for row in rows):
@@ -75,6 +77,7 @@ async def retry(db: "Database", group: Group, key: str) -> int:
 async def drop(db: "Database", group: str, key: str) -> int:
     """Give the key's events up: they never take effect, and later ones of the key flow again. How many."""
     async with db.transaction() as tx:
+        await inbox.enter_alone(tx, group)
         await tx.fetch(_LOCK, group)
         return await _forget(tx, group, key)
 

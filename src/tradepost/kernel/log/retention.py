@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Gauge
 
 from tradepost.kernel.log.consumer import TICKS_AT_ONCE
-from tradepost.kernel.migrate import PARTITION_EVENTS, PARTITIONS_AHEAD
+from tradepost.kernel.migrate import INBOX_DAYS, INBOX_DAYS_AHEAD, PARTITION_EVENTS, PARTITIONS_AHEAD
 
 EVENTS_KEPT: Final = timedelta(days=30)
 TICKS_KEPT: Final = timedelta(hours=1)
@@ -18,6 +18,7 @@ READER_SILENT: Final = timedelta(days=1)
 EVERY_S: Final = 60.0
 TICKS_PER_ROUND: Final = 20_000
 LOCK_TIMEOUT: Final = "5s"
+LOCK: Final = 7238113973
 
 IDS_AHEAD: Final = Gauge(
     "tradepost_log_ids_ahead", "Ids for which a log has partitions; at 0 it refuses events", ["source"]
@@ -27,6 +28,7 @@ _ROOM: Final = """
 SELECT COALESCE(max(high), 0) - 1 - log.newest_id($1) AS ahead FROM log.partitions($1)
 """
 # The first event behind a partition is younger than all in it, those included whose transaction is still open.
+_KEEP_INBOX: Final = "SELECT log.keep_inbox($1, $2, $3)"
 _NEXT: Final = 'SELECT at FROM "{source}".event WHERE id >= $1 ORDER BY id LIMIT 1'
 _BEHIND: Final = """
 SELECT NOT EXISTS (
@@ -80,8 +82,12 @@ async def keep(admin_url: str, now: datetime, *, size: int = PARTITION_EVENTS) -
     """One round for all logs of the database; `size` is that of new partitions, in ids."""
     connection = await asyncpg.connect(admin_url, server_settings={"lock_timeout": LOCK_TIMEOUT})
     try:
+        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+            return Kept(0, (), 0)  # another process is at it
         sources = [row["name"] for row in await connection.fetch("SELECT name FROM log.source ORDER BY name")]
         made = sum([await _extend(connection, source, size) for source in sources])
+        for source in sources:
+            await connection.execute(_KEEP_INBOX, source, INBOX_DAYS, INBOX_DAYS_AHEAD)
         dropped = [name for source in sources for name in await _drop_old(connection, source, now)]
         ticks = await _thin(connection, sources, now)
         for reader in await connection.fetch(_SILENT, now - READER_SILENT):

@@ -64,7 +64,14 @@ class Group:
 
     def of(self, source: str) -> Mapping[str, Subscription]:
         """The subscriptions to one publisher, by type of event."""
-        return {s.fact.type: s for s in self.subscriptions if s.fact.publisher() == source}
+        return self._by_source.get(source, {})
+
+    @cached_property
+    def _by_source(self) -> Mapping[str, Mapping[str, Subscription]]:
+        return {
+            source: {s.fact.type: s for s in self.subscriptions if s.fact.publisher() == source}
+            for source in self.sources()
+        }
 
 
 def lanes(events: Sequence[Raw], subscriptions: Mapping[str, Subscription]) -> list[tuple[Subscription, list[Raw]]]:

@@ -16,6 +16,7 @@ IDLE_S: Final = 0.1
 KEPT: Final = 2_000
 TRY_AGAIN_S: Final = 0.5
 CHANNEL: Final = "tradepost_tick"
+SHOW_ALIVE: Final = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"  # held as long as the connection lives
 
 _SINCE: Final = f"SELECT {TICK_COLUMNS} FROM log.tick WHERE id > $1 ORDER BY id LIMIT 1000"
 _NEWEST: Final = f"SELECT {TICK_COLUMNS} FROM log.tick ORDER BY id DESC LIMIT 1"
@@ -35,10 +36,15 @@ class Rebased(RuntimeError):
 
 
 class Ticks:
-    """The clock of one database's logs. `pool` connects as the role that may read logs and tick, and nothing else."""
+    """The clock of one database's logs. `pool` connects as the role that may read logs and tick, and nothing else.
+    While `owner` is given and listens, others can see that it is alive (`kernel/log/roster.py`). `idle_s` is how often
+    it looks for news that nobody poked it about."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", *, owner: str | None = None, idle_s: float = IDLE_S
+    ) -> None:
         self.pool = pool
+        self._owner, self._idle_s = owner, idle_s
         self._recent: dict[int, Tick] = {}
         self._newest: Tick | None = None
         self._poked = asyncio.Event()
@@ -77,6 +83,10 @@ class Ticks:
     async def first(self) -> Tick:
         """The oldest tick that is kept."""
         return Tick.of(await self.pool.fetchrow(_FIRST))
+
+    async def last(self) -> Tick:
+        """The newest tick that is stored, seen here already or not."""
+        return Tick.of(await self.pool.fetchrow(_NEWEST))
 
     async def report(self, source: str, group: str, first_slot: int, tick: int) -> None:
         """Tell the publisher how far a reader of its log is, so that retention keeps what it needs."""
@@ -128,7 +138,7 @@ class Ticks:
             made = await self.pool.fetchval("SELECT log.tick()")
             if made is not None:
                 await self._catch_up()
-            pause = SOONEST_S if made is not None else min(pause * 2, IDLE_S)
+            pause = SOONEST_S if made is not None else min(pause * 2, self._idle_s)
             await asyncio.sleep(SOONEST_S)
             if pause > SOONEST_S:
                 await self._until_poked(pause)
@@ -148,13 +158,16 @@ class Ticks:
             connection.add_termination_listener(lambda _connection: told.set())
             await connection.add_listener(CHANNEL, hear := lambda *_args: told.set())
             try:
+                if self._owner is not None:
+                    await connection.fetchval(SHOW_ALIVE, self._owner)
                 while not connection.is_closed():
                     await self._catch_up()
                     await told.wait()
                     told.clear()
             finally:
-                with suppress(asyncpg.InterfaceError):  # the connection is gone, and its listeners with it
+                with suppress(asyncpg.InterfaceError, asyncpg.PostgresError):  # it is gone, and all of its with it
                     await connection.remove_listener(CHANNEL, hear)
+                    await connection.fetchval("SELECT pg_advisory_unlock_all()")
         raise ConnectionError("the connection that listens for ticks was lost")
 
     async def _catch_up(self) -> None:

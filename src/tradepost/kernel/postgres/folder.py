@@ -63,6 +63,7 @@ def read_secret(data: Path) -> str:
     if not path.exists():
         if (data / "postgres").exists():
             raise PostgresError(f"{path} is missing, and only it opens {data / 'postgres'}: restore it from a backup")
+        path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         _write_private(path, secrets.token_hex(32))
     secret = path.read_text()
     if not re.fullmatch(r"[0-9a-f]{64}", secret):
@@ -143,11 +144,13 @@ def _made_private(place: Path, account: Account) -> Path:
 
 
 def _write_private(path: Path, text: str) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
+    """Of several processes that start at once, one writes it."""
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    fresh.rename(path)
+    with suppress(FileExistsError):
+        os.link(fresh, path)
+    fresh.unlink()
     sync_folder(path.parent)

@@ -1,0 +1,124 @@
+"""The receiving end of one group: first what it has yet to read in the log, then what the broker brings."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from tradepost.kernel.brokers.port import Broker, Intake, Moved, Unit
+from tradepost.kernel.log import cursor, inbox
+from tradepost.kernel.log.batch import Raw
+from tradepost.kernel.log.consumer import BACK_OFF_S, STANDBY_S, Consumer
+from tradepost.kernel.log.cursor import Fenced
+from tradepost.kernel.log.dispatch import GroupStopped, park
+from tradepost.kernel.log.effects import Application, Pieces, take_effect, without_parked
+from tradepost.kernel.log.inbox import CatchUp
+from tradepost.kernel.log.roster import Roster
+from tradepost.kernel.log.subscription import Group
+from tradepost.kernel.log.ticks import Rebased
+
+if TYPE_CHECKING:
+    from tradepost.kernel.database import Database, Tx
+    from tradepost.kernel.log.clocks import Clocks
+
+STEADY_S: Final = 30.0  # a reception that lasted so long was a good one
+
+logger = structlog.get_logger()
+
+
+class Receiver:
+    """Takes in what comes for `units` of the group. `stopped` says why it won't go on by itself."""
+
+    def __init__(
+        self, db: "Database", clocks: "Clocks", group: Group, broker: Broker, units: Sequence[Unit], roster: Roster
+    ) -> None:
+        self.group, self.units = group, units
+        self.stopped: str | None = None
+        self._db, self._clocks, self._broker, self._roster = db, clocks, broker, roster
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Until cancelled. A failure that is not an event's fault is waited out."""
+        intake = Intake(self.group, self._db, self._roster.owner, lambda: self._roster.others, self._take)
+        while self.stopped is None:
+            begun = asyncio.get_running_loop().time()
+            try:
+                await self._catch_up()
+                await self._broker.receive(self.units, intake)
+            except CatchUp:
+                continue
+            except Fenced:
+                await asyncio.sleep(STANDBY_S)
+            except (GroupStopped, Rebased) as stop:
+                self.stopped = str(stop)
+                logger.critical("consumer_stopped", group=self.group.name, why=str(stop))
+            except Exception as error:
+                if asyncio.get_running_loop().time() - begun > STEADY_S:
+                    self._failures = 0
+                await self._back_off(error)
+
+    async def release(self) -> None:
+        """The broker sees that we are gone."""
+
+    async def _catch_up(self) -> None:
+        """Read in the log what comes before the broker's messages. Others may be at it, too."""
+        while places := [place for source in self.group.sources() for place in await self._places(source)]:
+            for place in places:
+                ticks = await self._clocks.of(place.source)
+                work = Application(self._db, self.group)
+                reader = Consumer(self._db, ticks, work, place, self._roster.owner, lambda: self._roster.others)
+                try:
+                    await reader.finish()
+                except Fenced:
+                    await asyncio.sleep(STANDBY_S)
+
+    async def _places(self, source: str) -> list[cursor.Place]:
+        return await cursor.places(self._db, source, self.group.name)
+
+    async def _take(self, pieces: Pieces, moved: Moved) -> None:
+        """Apply what is new of `pieces`, each publisher's in the order of its log, in one transaction with `moved`."""
+
+        async def set_aside(tx: "Tx", source: str, failed: Sequence[tuple[Raw, Exception]]) -> None:
+            await park(tx, source, self.group.name, failed)
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[tuple["Tx", Pieces]]:
+            async with self._db.transaction() as tx:
+                waits = await inbox.enter(tx, self.group.name)
+                await moved(tx)
+                fresh = await self._fresh(tx, pieces)
+                if waits:
+                    fresh = {
+                        source: await without_parked(tx, self.group, source, events, set_aside)
+                        for source, events in fresh.items()
+                    }
+                yield tx, fresh
+
+        await take_effect(opened, self.group, set_aside)
+        self._failures = 0
+
+    async def _fresh(self, tx: "Tx", pieces: Pieces) -> Pieces:
+        """What the group subscribes to and has not taken yet."""
+        ours = {
+            source: sorted((event for event in events if event.type in self.group.of(source)), key=_position)
+            for source, events in pieces.items()
+        }
+        taken = await inbox.take(tx, self.group.name, [event for events in ours.values() for event in events])
+        fresh = {event.id for event in taken}
+        return {
+            source: list({event.id: event for event in events if event.id in fresh}.values())
+            for source, events in ours.items()
+        }
+
+    async def _back_off(self, error: Exception) -> None:
+        pause = BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
+        self._failures += 1
+        why = str(error) or type(error).__name__
+        logger.warning("receiver_waits", group=self.group.name, why=why, seconds=pause)
+        await asyncio.sleep(pause)
+
+
+def _position(event: Raw) -> int:
+    return event.position

@@ -1,0 +1,77 @@
+"""The clocks of all the databases that a process reads logs in, each opened when it is first asked for."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
+from typing import Final
+
+import asyncpg
+
+from tradepost.kernel.database import SESSION
+from tradepost.kernel.log.ticks import IDLE_S, Ticks
+from tradepost.kernel.migrate import READER, url_as
+
+READER_POOL: Final = 6
+FOREIGN_IDLE_S: Final = 1.0  # whose writers tick themselves; we do it for those that died
+
+
+class UnknownDatabase(LookupError):
+    """A log is to be read whose database nobody named; the message says which variable does."""
+
+
+class Clocks(Mapping[str, Ticks]):
+    """Those that run, by publisher; `owner` shows in its `own` databases that it is alive. `databases` are URLs by
+    publisher, of which several may be equal."""
+
+    def __init__(self, databases: Mapping[str, str], secret: str, owner: str, own: frozenset[str]) -> None:
+        self._databases, self._secret, self.owner = databases, secret, owner
+        self._own = {databases[name] for name in own}
+        self._stack = AsyncExitStack()
+        self._by_url: dict[str, Ticks] = {}
+        self._opening = asyncio.Lock()
+
+    def __getitem__(self, source: str) -> Ticks:
+        return self._by_url[self._databases[source]]
+
+    def __iter__(self) -> Iterator[str]:
+        return (source for source, url in self._databases.items() if url in self._by_url)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    async def of(self, source: str) -> Ticks:
+        """The clock of the publisher's database. Errors: UnknownDatabase; Rebased; whatever says that the database
+        is not there, or not set up, yet."""
+        url = self._databases.get(source)
+        if url is None:
+            raise UnknownDatabase(f"{source}'s log is to be read: set TRADEPOST_{source.upper()}_DATABASE_URL")
+        async with self._opening:
+            if url not in self._by_url:
+                self._by_url[url] = await self._opened(url)
+        return self._by_url[url]
+
+    async def close(self) -> None:
+        """Stop all."""
+        await self._stack.aclose()
+
+    async def _opened(self, url: str) -> Ticks:
+        async with AsyncExitStack() as stack:
+            pool = await asyncpg.create_pool(
+                url_as(url, READER, self._secret),
+                min_size=0,
+                max_size=READER_POOL,
+                command_timeout=60,
+                server_settings={**SESSION, "application_name": "tradepost log"},
+                reset=_nothing,
+            )
+            stack.push_async_callback(pool.close)
+            own = url in self._own
+            ticks = Ticks(pool, owner=self.owner if own else None, idle_s=IDLE_S if own else FOREIGN_IDLE_S)
+            await ticks.start()
+            stack.push_async_callback(ticks.stop)
+            self._stack.push_async_exit(stack.pop_all())
+        return ticks
+
+
+async def _nothing(_connection: object) -> None:
+    """A reader leaves nothing behind in its session."""

@@ -1,0 +1,57 @@
+"""What a group has taken in: a broker may deliver an event twice, and who catches up may meet it in the log as well."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from tradepost.kernel.log.batch import Raw
+
+if TYPE_CHECKING:
+    from tradepost.kernel.database import Tx
+
+# In the order of their ids, so that two that take the same events wait for each other instead of colliding.
+_TAKE: Final = """
+INSERT INTO inbox (event_id, "group") SELECT id, $1 FROM unnest($2::uuid[]) AS new (id) ORDER BY id
+ON CONFLICT DO NOTHING RETURNING event_id::text AS id
+"""
+_HOLD: Final = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))"
+_HOLD_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+_LOOK: Final = """
+SELECT EXISTS (SELECT FROM cursor WHERE "group" = $1) AS catches_up,
+       EXISTS (SELECT FROM parked WHERE "group" = $1) AS waits
+"""
+_FORGET: Final = 'DELETE FROM inbox WHERE "group" = $1'
+
+
+class CatchUp(RuntimeError):
+    """The group has to read the log first; nothing of the broker's messages was done."""
+
+
+async def take(tx: "Tx", group: str, events: Sequence[Raw]) -> Sequence[Raw]:
+    """Note `events` as taken; those that were not before, in their order."""
+    if not events:
+        return events
+    rows = await tx.fetch(_TAKE, group, [event.id for event in events])
+    if len(rows) == len(events):
+        return events
+    fresh = {row["id"] for row in rows}
+    return [event for event in {event.id: event for event in events}.values() if event.id in fresh]
+
+
+async def enter(tx: "Tx", group: str) -> bool:
+    """Begin to take in what a broker brought: whoever retries parked events, or has the group read again, waits
+    meanwhile. Whether any events are parked. Errors: CatchUp."""
+    await tx.execute(_HOLD, group)
+    row = await tx.fetchrow(_LOOK, group)
+    if row is None or row["catches_up"]:
+        raise CatchUp(group)
+    return bool(row["waits"])
+
+
+async def enter_alone(tx: "Tx", group: str) -> None:
+    """Keep everyone from taking in anything for the group until the transaction ends."""
+    await tx.execute(_HOLD_ALONE, group)
+
+
+async def forget(tx: "Tx", group: str) -> None:
+    """What the group has taken in counts no more, since it will be emptied."""
+    await tx.execute(_FORGET, group)

@@ -1,0 +1,212 @@
+"""How far a group is behind a log: how many events are not in effect yet, and for how long the oldest has waited.
+
+A position that an idle reader has not saved lately does no harm: what counts is whether an event that the group is to
+take in lies beyond it, or is missing from its inbox.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from tradepost.kernel.log.batch import TICK_COLUMNS, Tick
+
+RELAY: Final = "relay"  # the group that carries a log to a broker; its positions lie beside that log
+LOG: Final = "log"
+CHUNK_EVENTS: Final = 5_000  # of a log, looked for in the inbox at once
+NO_LIMIT: Final = 2**63 - 1
+
+_PLACES: Final = """
+SELECT first_slot, last_slot, tick, tick_uuid::text AS tick_uuid, toward, last_id, until
+FROM "{schema}".cursor WHERE source = $1 AND "group" = $2 ORDER BY first_slot
+"""
+_INTAKE: Final = 'SELECT broker, since_id FROM "{schema}".intake WHERE source = $1 AND "group" = $2'
+_TICKS: Final = f"SELECT {TICK_COLUMNS} FROM log.tick WHERE id = ANY ($1::bigint[])"
+
+# Beyond a position lies what its tick does not show, as in `batch.py`. Each of the three is one range of an index.
+_BEYOND: Final = (
+    "epoch = $1 AND xid >= $2::text::xid8",
+    "epoch = $1 AND xid = ANY ($3::text[]::xid8[])",
+    "epoch > $1",
+)
+_TO_DO: Final = """slot BETWEEN $4 AND $5 AND ($6::text[] IS NULL OR type = ANY ($6))
+  AND NOT COALESCE(id <= $7 AND pg_visible_in_snapshot(xid, $8::text::pg_snapshot), FALSE)
+  AND id <= $9 AND ($10::int IS NULL OR epoch < $10
+                    OR epoch = $10 AND pg_visible_in_snapshot(xid, $11::text::pg_snapshot))"""
+_COUNT: Final = """
+SELECT count(*) AS events, extract(epoch FROM clock_timestamp() - min(at))::float8 AS seconds
+FROM ({ranges} LIMIT $12) AS waiting
+"""
+_RANGE: Final = '(SELECT at FROM "{source}".event WHERE {beyond} AND {to_do})'
+_AMONG: Final = 'SELECT id FROM "{source}".event WHERE id = ANY ($12::bigint[]) AND ({beyond}) AND {to_do}'
+
+_CHUNK: Final = """
+SELECT id, event_id::text AS event_id, at, ($3::text[] IS NULL OR type = ANY ($3)) AS wanted, clock_timestamp() AS now
+FROM "{source}".event WHERE id > $1 AND id < $2 ORDER BY id DESC LIMIT $4
+"""
+_IDS: Final = 'SELECT id, event_id::text AS event_id FROM "{source}".event WHERE id = ANY ($1::bigint[]) AND id > $2'
+_TAKEN: Final = """
+SELECT event_id::text AS event_id FROM "{schema}".inbox
+WHERE event_id = ANY ($1::uuid[]) AND event_id BETWEEN $2 AND $3 AND "group" = $4
+"""
+
+
+class Asked(Protocol):
+    """What can be asked: a connection, a pool or a `Database`."""
+
+    async def fetch(self, sql: str, *args: Any) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """`events` are 0 only when everything is in effect, or was set aside; `seconds` is the age of the oldest. A group
+    that `stands` nowhere has it all before it; `how` tells what carries the events: `log`, `rabbitmq` or `kafka`."""
+
+    events: int
+    seconds: float
+    how: str = LOG
+    stands: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """A place, with the ticks that it names as the publisher knows them."""
+
+    row: Mapping[str, Any]
+    prev: Tick | None
+    toward: Tick | None
+    until: Tick | None
+
+    @property
+    def stands(self) -> bool:
+        known = self.prev is not None and self.prev.uuid == self.row["tick_uuid"]
+        return known and (self.row["toward"] is None or self.toward is not None)
+
+    def args(self, types: Sequence[str] | None, highest: int) -> tuple[object, ...]:
+        """The first 11 arguments of the statements above. A place that stands nowhere has all before it."""
+        prev, cut = self.prev if self.stands else None, self.until if self.stands else None
+        return (
+            prev.epoch if prev else 0,
+            str(prev.xmax) if prev else "0",
+            [str(xid) for xid in prev.xip] if prev else [],
+            self.row["first_slot"],
+            self.row["last_slot"],
+            types,
+            self.row["last_id"],
+            self.toward.snapshot if prev and self.toward else None,
+            highest,
+            cut.epoch if cut else None,
+            cut.snapshot if cut else None,
+        )
+
+
+_NOWHERE: Final = _Reach(
+    {"first_slot": 0, "last_slot": 15, "tick_uuid": None, "toward": None, "last_id": 0}, None, None, None
+)
+
+
+async def behind(
+    publisher: Asked,
+    consumer: Asked,
+    source: str,
+    schema: str,
+    group: str,
+    types: Sequence[str] | None,
+    *,
+    thorough: bool = False,
+    at_most: int | None = None,
+) -> Behind:
+    """How far `group`, whose positions lie in `schema`, is behind the log of `source` with the events of `types`, or
+    with all of them. `publisher` is asked for the log and its ticks, `consumer` for positions and inbox; both may be
+    one connection. Counting ends at `at_most`.
+
+    Where a broker carries the events, looking back ends at the first 5,000 of the log that are all taken in; with
+    `thorough` every event is looked for."""
+    intake = await consumer.fetch(_INTAKE.format(schema=schema), source, group)
+    reaches = await _reaches(publisher, consumer, source, schema, group)
+    limit = NO_LIMIT if at_most is None else at_most
+    if intake:
+        since, how = intake[0]["since_id"], intake[0]["broker"]
+        parts = [await _unread(publisher, source, reach, types, since, limit) for reach in reaches]
+        parts.append(await _missing(publisher, consumer, source, schema, group, types, since, thorough, limit))
+    else:
+        how, parts = (
+            LOG,
+            [await _unread(publisher, source, reach, types, NO_LIMIT, limit) for reach in reaches or [_NOWHERE]],
+        )
+    events, seconds = min(limit, sum(part[0] for part in parts)), max(part[1] for part in parts)
+    stands = all(reach.stands for reach in reaches) and bool(reaches or intake)
+    return Behind(events, seconds, how, stands)
+
+
+async def waiting(
+    publisher: Asked, consumer: Asked, source: str, schema: str, group: str, ids: Sequence[int]
+) -> set[int]:
+    """Those of the events `ids` of `source` that the group has yet to take in."""
+    intake = await consumer.fetch(_INTAKE.format(schema=schema), source, group)
+    reaches = await _reaches(publisher, consumer, source, schema, group)
+    highest = intake[0]["since_id"] if intake else NO_LIMIT
+    sql = _AMONG.format(source=source, beyond=" OR ".join(f"({one})" for one in _BEYOND), to_do=_TO_DO)
+    found: set[int] = set()
+    for reach in reaches if intake else reaches or [_NOWHERE]:
+        found |= {row["id"] for row in await publisher.fetch(sql, *reach.args(None, highest), list(ids))}
+    if intake:
+        rows = await publisher.fetch(_IDS.format(source=source), list(ids), highest)
+        taken = await _taken(consumer, schema, group, [row["event_id"] for row in rows])
+        found |= {row["id"] for row in rows if row["event_id"] not in taken}
+    return found
+
+
+async def _reaches(publisher: Asked, consumer: Asked, source: str, schema: str, group: str) -> list[_Reach]:
+    """The places, read before the log is: what is taken in meanwhile counts as behind, and never the other way."""
+    rows = await consumer.fetch(_PLACES.format(schema=schema), source, group)
+    named = {row[part] for row in rows for part in ("tick", "toward", "until")} - {None}
+    ticks = {row["id"]: Tick.of(row) for row in await publisher.fetch(_TICKS, list(named))} if named else {}
+    return [_Reach(row, *(ticks.get(row[part]) for part in ("tick", "toward", "until"))) for row in rows]
+
+
+async def _unread(
+    publisher: Asked, source: str, reach: _Reach, types: Sequence[str] | None, highest: int, limit: int
+) -> tuple[int, float]:
+    """Events that lie beyond the place, and the age of the oldest in seconds."""
+    ranges = " UNION ALL ".join(_RANGE.format(source=source, beyond=beyond, to_do=_TO_DO) for beyond in _BEYOND)
+    (row,) = await publisher.fetch(_COUNT.format(ranges=ranges), *reach.args(types, highest), limit)
+    return row["events"], max(0.0, row["seconds"] or 0.0)
+
+
+async def _missing(
+    publisher: Asked,
+    consumer: Asked,
+    source: str,
+    schema: str,
+    group: str,
+    types: Sequence[str] | None,
+    since: int,
+    thorough: bool,
+    limit: int,
+) -> tuple[int, float]:
+    """Events after the id `since` that are not in the inbox, and the age of the oldest in seconds."""
+    below, count, seconds = NO_LIMIT, 0, 0.0
+    while count < limit:
+        rows = await publisher.fetch(_CHUNK.format(source=source), since, below, types, CHUNK_EVENTS)
+        wanted = [row for row in rows if row["wanted"]]
+        taken = await _taken(consumer, schema, group, [row["event_id"] for row in wanted])
+        missing = [row for row in wanted if row["event_id"] not in taken]
+        count += len(missing)
+        seconds = max(seconds, *(_age(row["at"], row["now"]) for row in missing), 0.0)
+        if len(rows) < CHUNK_EVENTS or (not missing and not thorough):
+            break
+        below = rows[-1]["id"]
+    return count, seconds
+
+
+async def _taken(consumer: Asked, schema: str, group: str, event_ids: Sequence[str]) -> set[str]:
+    if not event_ids:
+        return set()
+    low, high = min(event_ids), max(event_ids)  # as text they sort like the values, and name the partitions to look in
+    rows = await consumer.fetch(_TAKEN.format(schema=schema), list(event_ids), low, high, group)
+    return {row["event_id"] for row in rows}
+
+
+def _age(at: datetime, now: datetime) -> float:
+    return max(0.0, (now - at).total_seconds())
