@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from brokers import processes
 HOST: Final = "127.0.0.1"
 START_LIMIT_S: Final = 120.0
 STOP_LIMIT_S: Final = 40.0
+PORT_LIMIT_S: Final = 3.0  # until a port of the process before is free
 ANSWER_LIMIT_S: Final = 2.0  # to one question
 LOG_TAIL: Final = 30  # lines
 
@@ -114,7 +116,7 @@ class Node:
 
     def _check_ports(self) -> None:
         for port in self.ports:
-            if not is_free(port):
+            if not processes.wait_until(partial(is_free, port), PORT_LIMIT_S):  # a killed node may still hold it
                 raise NodeError(f"{self.name} needs port {port} of {HOST}, where something else listens")
 
     def _tail(self) -> str:

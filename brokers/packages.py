@@ -4,16 +4,15 @@ import fcntl
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 ATTEMPTS: Final = 4
-PAUSE_S: Final = 5.0  # doubled each time
+PAUSE_S: Final = 2.5  # doubled each time
 ATTEMPT_LIMIT_S: Final = 600.0
 APT: Final = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3")
 QUIET: Final = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # 1: no package starts a service
@@ -30,8 +29,12 @@ def install(package: str) -> None:
         raise PackageError(f"{package} is missing; install it, such as with `sudo apt-get install {package}`")
     print(f"installing {package} by apt-get ...", flush=True)
     with _turn():
-        _persist([*APT, "update"])
-        _persist([*APT, "install", "--no-install-recommends", package])
+        _persist(lambda: _update_and_install(package))
+
+
+def _update_and_install(package: str) -> str | None:
+    _run([*APT, "update"])  # a list that can't be fetched may be one that isn't needed: the next line tells
+    return _run([*APT, "install", "--no-install-recommends", package])
 
 
 @contextmanager
@@ -51,23 +54,27 @@ def copy_jars(pom: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         incomplete = Path(scratch) / target.name
-        _persist(["mvn", "-q", "-B", "-f", str(pom), COPY, "-DincludeScope=runtime", f"-DoutputDirectory={incomplete}"])
-        incomplete.rename(target)
+        command = ["mvn", "-q", "-B", "-f", str(pom), COPY, "-DincludeScope=runtime", f"-DoutputDirectory={incomplete}"]
+        _persist(lambda: _run(command))
+        if not target.exists():  # or another was faster
+            incomplete.rename(target)
 
 
-def _persist(command: Sequence[str]) -> None:
-    """Run it, again when it fails: a mirror may be slow, and another apt-get at work."""
-    for attempt in range(ATTEMPTS):
-        failure = _run(command)
+def _persist(attempt: Callable[[], str | None]) -> None:
+    """Again when it fails: a mirror may be slow, and another apt-get at work. Errors: PackageError."""
+    failure = attempt()
+    for n in range(1, ATTEMPTS):
         if failure is None:
             return
-        print(f"{command[0]} failed (attempt {attempt + 1} of {ATTEMPTS})", file=sys.stderr, flush=True)
-        time.sleep(PAUSE_S * 2**attempt if attempt + 1 < ATTEMPTS else 0)
-    raise PackageError(f"{' '.join(command)}\n{failure}")
+        print(f"failed, attempt {n} of {ATTEMPTS}; the last lines:", *failure.splitlines()[-3:], sep="\n  ", flush=True)
+        time.sleep(PAUSE_S * 2**n)
+        failure = attempt()
+    if failure is not None:
+        raise PackageError(failure)
 
 
 def _run(command: Sequence[str]) -> str | None:
-    """What it said when it failed, else None."""
+    """What it was and said when it failed, else None."""
     try:
         done = subprocess.run(
             command,
@@ -79,5 +86,5 @@ def _run(command: Sequence[str]) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"no end after {ATTEMPT_LIMIT_S:.0f} s"
-    return None if done.returncode == 0 else f"{done.stdout}{done.stderr}"
+        return f"{' '.join(command)}: no end after {ATTEMPT_LIMIT_S:.0f} s"
+    return None if done.returncode == 0 else f"{' '.join(command)}:\n{done.stdout}{done.stderr}"

@@ -1,0 +1,1 @@
+"""The brokers, and the same behaviour on each of them."""

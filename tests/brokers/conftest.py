@@ -1,0 +1,77 @@
+"""The brokers of a run: those that run already, shared by all workers, and nodes of a worker's own for faults."""
+
+import os
+from collections.abc import Iterator
+from typing import NoReturn
+from uuid import uuid4
+
+import pytest
+
+from brokers import kafka, rabbitmq
+from brokers.__main__ import nodes
+from brokers.node import Node
+from tests.brokers import own, vhosts
+
+
+def _without(reason: str) -> NoReturn:
+    """Skips; where TRADEPOST_TEST_NO_SKIP is set, a missing broker is a failure."""
+    if os.environ.get("TRADEPOST_TEST_NO_SKIP"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> str:
+    """Of the running RabbitMQ that all tests share: use a virtual host of your own there."""
+    given = os.environ.get("TRADEPOST_TEST_RABBITMQ_URL")
+    node = nodes()["rabbitmq"]
+    if not given and not node.answers():
+        _without("RabbitMQ does not run; `make rabbitmq` starts it")
+    return given or node.address
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap() -> str:
+    """Of the running Kafka that all tests share: use topics of your own there."""
+    given = os.environ.get("TRADEPOST_TEST_KAFKA_BOOTSTRAP")
+    node = nodes()["kafka"]
+    if not given and not node.answers():
+        _without("Kafka does not run; `make kafka` starts it")
+    return given or node.address
+
+
+@pytest.fixture
+def rabbitmq_vhost_url(rabbitmq_url: str) -> Iterator[str]:
+    """The URL of an empty virtual host of this test's own."""
+    url = vhosts.create(rabbitmq_url)
+    yield url
+    vhosts.drop(url)
+
+
+@pytest.fixture
+def kafka_prefix() -> str:
+    """What the names of this test's topics and groups begin with."""
+    return f"test-{uuid4().hex[:12]}-"
+
+
+@pytest.fixture(scope="session")
+def own_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A RabbitMQ that this worker may kill, pause and start again; a test leaves it running."""
+    if rabbitmq.program() is None:
+        _without("RabbitMQ is not installed; `make rabbitmq` does it")
+    folder, port = tmp_path_factory.mktemp("own"), own.free_port()
+    environment = {**os.environ, "TRADEPOST_BROKERS": str(folder), "RABBITMQ_PORT": str(port)}
+    with own.held("rabbitmq", rabbitmq.node(folder / "rabbitmq", port), environment) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A Kafka that this worker may kill, pause and start again; a test leaves it running."""
+    jars = kafka.jars_in(nodes()["kafka"].folder.parent)
+    if not kafka.is_installed(jars):
+        _without("Kafka is not installed; `make kafka` does it")
+    folder, port = tmp_path_factory.mktemp("own"), own.free_port()
+    environment = {**os.environ, "TRADEPOST_BROKERS": str(folder), "KAFKA_PORT": str(port)}
+    with own.held("kafka", kafka.node(folder / "kafka", port, jars), environment) as node:
+        yield node

@@ -1,0 +1,38 @@
+"""A node of this run's own, which tests may kill, pause and start again; it doesn't outlive the run."""
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from brokers.node import Node, is_free
+
+ROOT: Final = Path(__file__).parents[2]
+PORTS: Final = range(20_000, 32_000, 4)  # below those that the system gives to connections
+ATTEMPTS: Final = 50
+
+
+def free_port() -> int:
+    """A port that nobody has, and neither has the three above it."""
+    for _ in range(ATTEMPTS):
+        port = random.choice(PORTS)
+        if all(is_free(port + n) for n in range(4)):
+            return port
+    raise RuntimeError("no free ports")
+
+
+@contextmanager
+def held(name: str, node: Node, environment: Mapping[str, str]) -> Iterator[Node]:
+    """The node, started; killed at the end, even where this process is killed: then its pipe to the holder closes."""
+    command = [sys.executable, "-m", "brokers", name, "hold"]
+    holder = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, start_new_session=True)
+    assert holder.stdin is not None
+    try:
+        node.start()
+        yield node
+    finally:
+        holder.stdin.close()
+        holder.wait()
