@@ -12,10 +12,11 @@ import pytest
 from tests import databases
 from tests.console.audited_shop import Audited, make
 from tests.console.plants import PLANTS, UNDONE, Plant
-from tradepost.console.audit import audit
 from tradepost.console.audit.check import Finding
-from tradepost.console.audit.drained import CHECKS as DRAINED
-from tradepost.console.audit.examine import CHECKS, examine, undone
+from tradepost.console.audit.drained import NAMES as DRAINED
+from tradepost.console.audit.drained import undone
+from tradepost.console.audit.examine import CHECKS, audit, examine
+from tradepost.console.instance import NAMES
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def violated(findings: Sequence[Finding]) -> set[str]:
 
 async def run(url: str, journal: Path | None = None, wait_s: float = 10) -> tuple[int, list[str]]:
     lines: list[str] = []
-    return await audit(url, journal=journal, wait_s=wait_s, echo=lines.append), lines
+    return await audit(dict.fromkeys(NAMES, url), journal=journal, wait_s=wait_s, echo=lines.append), lines
 
 
 async def test_a_shop_at_rest_is_clean(shop: Audited) -> None:
@@ -58,11 +59,14 @@ async def test_each_violation_is_caught_by_its_check_alone(shop: Audited, plant:
 
 @pytest.mark.parametrize("plant", UNDONE, ids=str)
 async def test_what_is_under_way_is_noticed(shop: Audited, plant: Plant) -> None:
-    assert await planted(shop.url, plant, undone) == {plant.check}
+    async def look(connection: Any) -> Sequence[Finding]:
+        return await undone(dict.fromkeys(NAMES, connection))
+
+    assert await planted(shop.url, plant, look) == {plant.check}
 
 
 def test_each_check_has_a_violation_to_catch() -> None:
-    assert {plant.check for plant in (*PLANTS, *UNDONE)} == {check.name for check in (*CHECKS, *DRAINED)}
+    assert {plant.check for plant in (*PLANTS, *UNDONE)} == {*(check.name for check in CHECKS), *DRAINED}
 
 
 async def test_a_violation_ends_the_audit_with_one_and_is_shown(shop: Audited, server: str) -> None:

@@ -1,42 +1,14 @@
 """Whether all is done: every event was read, and nothing waits to be sent or heard."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
 
-from tradepost.console.audit.check import Check
+from tradepost.console.audit.check import SAMPLE, Check, Finding, run
+from tradepost.kernel.log.lag import behind
 from tradepost.main import SERVICES
 
-# A position that an idle reader has not saved lately does no harm: what counts is whether an event that it is to read
-# lies beyond it. As in `kernel/log/batch.py`, those are the events that its tick does not show.
-_UNREAD: Final = """
-SELECT format('%s has yet to read %s events of %s', '{group}', count(*), '{source}')
-FROM (SELECT first_slot, last_slot, last_id, prev.epoch AS known, prev.snapshot, cur.snapshot AS toward
-      FROM "{schema}".cursor
-      JOIN log.tick AS prev ON prev.id = cursor.tick AND prev.uuid = cursor.tick_uuid
-      LEFT JOIN log.tick AS cur ON cur.id = cursor.toward
-      WHERE source = '{source}' AND "group" = '{group}') AS place
-JOIN "{source}".event
-  ON epoch = known AND xid >= pg_snapshot_xmax(snapshot)
-  OR epoch = known AND xid = ANY (ARRAY(SELECT pg_snapshot_xip(snapshot)))
-  OR epoch > known
-WHERE type IN ({types}) AND slot BETWEEN first_slot AND last_slot
-  AND NOT COALESCE(id <= last_id AND pg_visible_in_snapshot(xid, toward), FALSE)
-HAVING count(*) > 0
-UNION ALL
-SELECT format('%s does not stand anywhere in the log of %s', '{group}', '{source}')
-WHERE EXISTS (SELECT FROM "{source}".event WHERE type IN ({types}))
-  AND NOT EXISTS (SELECT FROM "{schema}".cursor JOIN log.tick ON tick.id = cursor.tick AND tick.uuid = cursor.tick_uuid
-                  WHERE source = '{source}' AND "group" = '{group}')
-"""
-
-
-def _unread() -> Iterator[str]:
-    for service in SERVICES:
-        for group in service.groups:
-            for source in group.sources():
-                types = ", ".join(f"'{type_}'" for type_ in group.of(source))
-                yield _UNREAD.format(schema=service.name, group=group.name, source=source, types=types)
-
+EVENTS: Final = "drained.events"
+READ: Final = "every group has read all that it subscribes to"
 
 # A payment that waits for its buyer may wait.
 _PAYMENTS: Final = """
@@ -51,9 +23,31 @@ SELECT format('%s by %s, order %s: pending after %s tries', template, channel, o
 FROM notification.delivery WHERE status = 'pending'
 """
 
-CHECKS: Final = (
-    Check("drained.events", "every group has read all that it subscribes to", " UNION ALL ".join(_unread())),
-    Check("drained.payments", "the provider has been asked everything, and has answered", _PAYMENTS),
-    Check("drained.news", "the simulated provider has told all its news", _NEWS),
-    Check("drained.messages", "no message waits to be sent", _MESSAGES),
-)
+# By the service whose schema they look at.
+CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
+    "payment": (
+        Check("drained.payments", "the provider has been asked everything, and has answered", _PAYMENTS),
+        Check("drained.news", "the simulated provider has told all its news", _NEWS),
+    ),
+    "notification": (Check("drained.messages", "no message waits to be sent", _MESSAGES),),
+}
+NAMES: Final = (EVENTS, *(check.name for checks in CHECKS.values() for check in checks))
+
+
+async def undone(connections: Mapping[str, Any]) -> list[Finding]:
+    """What is under way. `connections` are by service, and all in transactions of one cut."""
+    told = sorted([line async for line in _unread(connections)])
+    found = [Finding(EVENTS, READ, len(told), tuple(told[:SAMPLE]))]
+    return found + [await run(connections[home], check) for home, checks in CHECKS.items() for check in checks]
+
+
+async def _unread(connections: Mapping[str, Any]) -> AsyncIterator[str]:
+    for service in SERVICES:
+        for group in service.groups:
+            for source in group.sources():
+                place = (source, service.name, group.name, list(group.of(source)))
+                lag = await behind(connections[source], connections[service.name], *place, thorough=True)
+                if lag.events and lag.stands:
+                    yield f"{group.name} has yet to read {lag.events} events of {source}"
+                elif lag.events:
+                    yield f"{group.name} does not stand anywhere in the log of {source}"

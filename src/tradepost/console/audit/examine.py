@@ -1,7 +1,7 @@
 """The audit: wait until all is done, then run every check on one snapshot of the databases."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from time import monotonic
@@ -11,9 +11,14 @@ import asyncpg
 
 from tradepost.console.audit import drained, log, messages, money, orders, outcomes, parcels, provider, stock
 from tradepost.console.audit.check import Check, Finding, run
-from tradepost.console.audit.journal import Answered, compare, read
+from tradepost.console.audit.journal import Answered, JournalError, compare, read
+from tradepost.console.audit.scratch import gathered
 from tradepost.console.audit.table import show
+from tradepost.console.backup.programs import ProgramError
+from tradepost.console.cut import CutError, Store, cut, open_stores, snapshots
+from tradepost.kernel.postgres import PostgresError
 
+TROUBLES: Final = (CutError, JournalError, PostgresError, ProgramError, OSError, asyncpg.PostgresError)
 POLL_S: Final = 0.25
 TIMEOUT_S: Final = 600.0  # for one statement
 VIOLATED: Final = 1
@@ -44,39 +49,57 @@ SELECT set_config('audit.since', COALESCE(max(since), '-infinity')::text, true) 
 _ORDERS: Final = 'SELECT count(*) FROM "order".orders'
 
 
-async def audit(url: str, *, journal: Path | None, wait_s: float, echo: Callable[[str], None]) -> int:
-    """Wait up to `wait_s` until all is done, check everything in the database at `url`, whose role may read all of it,
-    and print what was found line by line. The exit code: 1 when anything is violated. Errors: JournalError, OSError."""
+async def audit(urls: Mapping[str, str], *, journal: Path | None, wait_s: float, echo: Callable[[str], None]) -> int:
+    """Wait up to `wait_s` until all is done, check everything in the services' databases at `urls`, whose roles may
+    read all of them, and print what was found line by line. The exit code: 1 when anything is violated.
+    Errors: TROUBLES."""
     answered = None if journal is None else read(journal)
-    connection = await asyncpg.connect(url, server_settings=_SESSION, command_timeout=TIMEOUT_S)
-    try:
-        findings, count = await _when_drained(connection, answered, monotonic() + wait_s)
-    finally:
-        await connection.close()
+    async with open_stores(urls, _SESSION, command_timeout=TIMEOUT_S) as stores:
+        findings, count = await _when_drained(stores, answered, monotonic() + wait_s)
     show(findings, count, echo)
-    return VIOLATED if any(finding.violations for finding in findings) else 0
+    return VIOLATED if _any(findings) else 0
 
 
 async def examine(connection: Any, answered: Sequence[Answered] | None = None) -> list[Finding]:
-    """Every check but that all is drained, in the transaction that `connection` is in."""
+    """Every check but that all is drained, in the transaction that `connection` is in: all schemas are there."""
     await connection.execute(_SINCE)
     found = [await run(connection, check) for check in CHECKS]
     return found if answered is None else found + await compare(connection, list(answered))
 
 
-async def undone(connection: Any) -> list[Finding]:
-    """What is under way, in the transaction that `connection` is in."""
-    return [await run(connection, check) for check in drained.CHECKS]
-
-
 async def _when_drained(
-    connection: Any, answered: Sequence[Answered] | None, deadline: float
+    stores: Sequence[Store], answered: Sequence[Answered] | None, deadline: float
 ) -> tuple[list[Finding], int]:
-    """Findings and the number of orders. The snapshot in which all was drained is the one that is examined, so that
-    what happens meanwhile does not disturb."""
+    """Findings and the number of orders. The cut in which all was drained is the one that is examined, so that what
+    happens meanwhile does not disturb."""
+    connections = {service: store.reader for store in stores for service in store.services}
     while True:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            waiting = await undone(connection)
-            if not any(finding.violations for finding in waiting) or monotonic() >= deadline:
-                return waiting + await examine(connection, answered), await connection.fetchval(_ORDERS)
+        if len(stores) == 1 or monotonic() >= deadline or await _is_worth_a_cut(stores, connections):
+            async with cut(stores):
+                waiting = await drained.undone(connections)
+                if not _any(waiting) or monotonic() >= deadline:
+                    found, count = await _examined(stores, answered)
+                    return waiting + found, count
         await asyncio.sleep(POLL_S)
+
+
+async def _is_worth_a_cut(stores: Sequence[Store], connections: Mapping[str, Any]) -> bool:
+    """Whether all seems to be done. A cut holds up those who write, so this looks without one first."""
+    async with snapshots(stores):
+        return not _any(await drained.undone(connections))
+
+
+async def _examined(stores: Sequence[Store], answered: Sequence[Answered] | None) -> tuple[list[Finding], int]:
+    """In the cut that the stores' readers are in: on the spot where all schemas lie together, else in a copy."""
+    if len(stores) == 1:
+        return await _both(stores[0].reader, answered)
+    async with gathered(stores, _SESSION, command_timeout=TIMEOUT_S) as connection, connection.transaction():
+        return await _both(connection, answered)
+
+
+async def _both(connection: Any, answered: Sequence[Answered] | None) -> tuple[list[Finding], int]:
+    return await examine(connection, answered), await connection.fetchval(_ORDERS)
+
+
+def _any(findings: Sequence[Finding]) -> bool:
+    return any(finding.violations for finding in findings)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from tradepost.console.backup import disk, manifest
+from tradepost.console.backup.extensions import extensions_of
 from tradepost.console.backup.manifest import LOG, SECRETS, BackupError, Database, Manifest
 from tradepost.console.backup.programs import all_of, dumping, programs, run
 from tradepost.console.cut import Store, cut, open_stores
@@ -23,11 +24,6 @@ from tradepost.settings import Settings
 AT_ONCE: Final = max(2, os.cpu_count() or 2)  # dumps
 COMPRESS: Final = "--compress=gzip:2"
 MB: Final = 1_000_000
-
-_EXTENSIONS: Final = """
-SELECT extname FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
-WHERE nspname = 'extension' ORDER BY extname
-"""
 
 Echo = Callable[[str], None]
 
@@ -95,7 +91,7 @@ async def _described(store: Store, log: str) -> Database:
         log=log,
         server=await reader.fetchval("SELECT current_setting('server_version')"),
         events={one: await reader.fetchval(f'SELECT count(*) FROM "{one}".event') for one in store.services},
-        extensions=tuple(row["extname"] for row in await reader.fetch(_EXTENSIONS)),
+        extensions=await extensions_of(reader),
         migrations={
             one: tuple(row["name"] for row in await reader.fetch(f'SELECT name FROM "{one}".migration ORDER BY name'))
             for one in store.services

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from tradepost.console.backup import manifest, relay
+from tradepost.console.backup.extensions import add_extensions
 from tradepost.console.backup.make import AT_ONCE
 from tradepost.console.backup.manifest import BackupError, Database, Manifest
 from tradepost.console.backup.place import Target, place, targets
@@ -16,7 +17,6 @@ from tradepost.kernel.postgres.installation import Installation
 from tradepost.main import SERVICES
 from tradepost.settings import Settings
 
-_EXTENSION: Final = 'CREATE SCHEMA IF NOT EXISTS extension; CREATE EXTENSION IF NOT EXISTS "{name}" SCHEMA extension'
 # A database may take over the services of a larger one: then the ticks are the same, and fewer logs belong to them.
 _SOURCES: Final = "DELETE FROM log.source WHERE name <> ALL ($1::text[])"
 _READERS: Final = "DELETE FROM log.reader WHERE source <> ALL ($1::text[])"
@@ -56,8 +56,7 @@ async def _fill(
 ) -> None:
     if origin is not None:
         kept = [service for service in target.services if service in origin.services]
-        for name in origin.extensions:
-            await target.connection.execute(_EXTENSION.format(name=name))
+        await add_extensions(target.connection, origin.extensions)
         await _load(installation, target, [folder / origin.log])
         await target.connection.execute(_SOURCES, kept)
         await target.connection.execute(_READERS, kept)

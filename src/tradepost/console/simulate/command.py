@@ -7,7 +7,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Final
 
-import asyncpg
 import uvloop
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -15,9 +14,8 @@ from cyclopts.validators import Path as ExistingPath
 from rich.console import Console
 
 from tradepost import settings
-from tradepost.console.audit import audit
-from tradepost.console.audit.journal import JournalError
-from tradepost.console.instance import Instance, InstanceError, database_url, find_instance
+from tradepost.console.audit.examine import TROUBLES, audit
+from tradepost.console.instance import Instance, InstanceError, database_urls, find_instance
 from tradepost.console.progress import progress
 from tradepost.console.simulate import report
 from tradepost.console.simulate.client import Client, NoOutcome, ServerGone, open_client
@@ -33,16 +31,7 @@ CONNECTIONS: Final = 64
 STOCK_FACTOR: Final = 0.9
 WAIT_S: Final = 120.0
 FAILED: Final = 2
-TOLD: Final = (
-    LogError,
-    InstanceError,
-    NoOutcome,
-    ServerGone,
-    JournalError,
-    SettingsError,
-    OSError,
-    asyncpg.PostgresError,
-)
+TOLD: Final = (LogError, InstanceError, NoOutcome, ServerGone, SettingsError, *TROUBLES)
 
 File = Annotated[Path, Parameter(validator=ExistingPath(exists=True, dir_okay=False))]
 
@@ -105,7 +94,7 @@ def simulate(
 async def _run(instance: Instance, log: OrderLog, options: _Options, room: Settings) -> int:
     async with open_journal(options.journal) as journal:
         outcomes, settlement = await _simulated(instance, log, options, journal)
-    code = await audit(database_url(room), journal=options.journal, wait_s=options.wait_s, echo=print)
+    code = await audit(database_urls(room), journal=options.journal, wait_s=options.wait_s, echo=print)
     return code or (FAILED if settlement.unsettled or outcomes.troubles else 0)
 
 
