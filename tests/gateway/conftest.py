@@ -1,8 +1,10 @@
 """A gateway in front of two services."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
-from tests.gateway.pair import Pair, open_pair
+from tests.gateway.pair import Pair, open_pair, open_pair_apart
 from tradepost.kernel.keys import SigningKey, load_or_create_keys
 
 
@@ -11,6 +13,11 @@ def signing_key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
     return load_or_create_keys(tmp_path_factory.mktemp("keys")).current
 
 
-@pytest.fixture
-async def pair(signing_key: SigningKey) -> Pair:
-    return open_pair(signing_key)
+@pytest.fixture(params=["in_process", "apart"])
+async def pair(signing_key: SigningKey, request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+    """What clients see is the same, wherever the services run."""
+    if request.param == "in_process":
+        yield open_pair(signing_key)
+        return
+    async with open_pair_apart(signing_key) as pair:
+        yield pair

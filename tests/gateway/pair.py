@@ -1,21 +1,28 @@
-"""Two tiny services behind a gateway: a shelf, and the goods, part of whose paths the shelf answers for."""
+"""Two tiny services behind a gateway: a shelf, and the goods, part of whose paths the shelf answers for. They run in
+the gateway's process, or apart behind sockets of their own."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
 
+from tests.gateway.apart import serving
 from tests.kernel.http.driver import Client
 from tradepost.gateway.app import Gateway
+from tradepost.gateway.pool import open_session
 from tradepost.gateway.routes import Routes, Table
+from tradepost.gateway.seal import Seal
+from tradepost.gateway.upstreams import open_upstreams
 from tradepost.kernel.auth import Signer, Verifier
 from tradepost.kernel.clock import now
 from tradepost.kernel.database import Database
 from tradepost.kernel.http.app import build
 from tradepost.kernel.http.endpoint import Idempotency, Rate, Request, Streamed, customer, get, post, public, put
 from tradepost.kernel.keys import SigningKey
+from tradepost.kernel.service import Room, Service
 
 ISSUER = "tradepost"
 GOOD = "0193d8a0-0000-7000-8000-000000000001"
@@ -91,6 +98,18 @@ class Pair:
         return Client(self.gateway, {"authorization": f"Bearer {token}"})
 
 
+async def say_ready(_request: Request[None, None], _desk: Desk) -> str:
+    return "ready"
+
+
+READY = get("/readyz", say_ready, access=public, rate=Rate.FREE)
+
+
+@asynccontextmanager
+async def open_desk(_room: Room) -> AsyncIterator[None]:
+    yield None
+
+
 def open_pair(key: SigningKey, *, limited: bool = True) -> Pair:
     verifier = Verifier({key.kid: key.public}, ISSUER)
     routes = Routes([Table("goods", GOODS), Table("shelf", SHELF)])
@@ -101,3 +120,22 @@ def open_pair(key: SigningKey, *, limited: bool = True) -> Pair:
     }
     gateway = Gateway(routes, apps, verifier, limited=limited)
     return Pair(gateway, routes, goods, shelf, Signer(key.private_pem, key.kid, ISSUER))
+
+
+@asynccontextmanager
+async def open_pair_apart(key: SigningKey) -> AsyncIterator[Pair]:
+    """The same with each service in a gateway of its own, which has no limits and believes the one in front."""
+    pair, seal, urls = open_pair(key), Seal("of-the-tests"), {}
+    verifier = Verifier({key.kid: key.public}, ISSUER)
+    tables = {"goods": (GOODS, pair.goods), "shelf": (SHELF, pair.shelf)}
+    async with AsyncExitStack() as stack:
+        for name, (endpoints, desk) in tables.items():
+            own = (*endpoints, READY)
+            apps = {name: build(own, desk, cast(Database, None), verifier)}
+            service = Gateway(Routes([Table(name, own)]), apps, verifier, limited=False, seal=seal)
+            urls[name] = [await stack.enter_async_context(serving(service))]
+        session = await stack.enter_async_context(open_session())
+        services = [Service(name, "tests.probe", open_desk, endpoints) for name, (endpoints, _) in tables.items()]
+        upstreams = await stack.enter_async_context(open_upstreams(services, urls, session, seal))
+        pair.gateway = Gateway(pair.routes, {one.service.name: one for one in upstreams}, verifier)
+        yield pair

@@ -6,6 +6,7 @@ import pytest
 
 from tests.gateway.pair import GOOD, Pair
 from tests.kernel.http.driver import receiver, scope
+from tests.shop import eventually
 from tradepost.gateway import limits
 from tradepost.kernel.ids import is_id
 
@@ -80,8 +81,9 @@ async def test_a_stream_takes_no_room_of_calls_and_ends_when_the_gateway_stops(p
 
     pair.gateway.stop()
     ended = await asyncio.wait_for(streaming, 5)
+    closed = await eventually(lambda: asyncio.sleep(0, pair.goods.closed), bool)
 
-    assert (meanwhile.status, ended.body, pair.goods.closed) == (200, b"data: 1\n\n", ["follow"])
+    assert (meanwhile.status, ended.body, closed) == (200, b"data: 1\n\n", ["follow"])
     assert pair.gateway.streams.inside == 0
 
 

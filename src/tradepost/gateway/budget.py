@@ -4,10 +4,10 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-SHARE: Final = 0.2  # of the requests
-FLOOR_PER_S: Final = 1.0  # repeats that are there even when there is little to do
-START: Final = 10.0
-LIMIT: Final = 200.0  # what can be saved up
+PRICE: Final = 5  # requests for one repeat, which is a fifth of them
+FLOOR_PER_S: Final = 1  # repeats that are there even when there is little to do
+START: Final = 10  # repeats
+LIMIT: Final = 200  # repeats that can be saved up
 
 
 class Budget:
@@ -15,19 +15,19 @@ class Budget:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._left = START
+        self._left = float(START * PRICE)  # in requests
         self._at = clock()
 
     def earn(self) -> None:
         """One more request."""
-        self._left = min(self._left + SHARE, LIMIT)
+        self._left = min(self._left + 1, LIMIT * PRICE)
 
     def take(self) -> bool:
         """Whether one may be repeated, which is then counted."""
         now = self._clock()
-        self._left = min(self._left + (now - self._at) * FLOOR_PER_S, LIMIT)
+        self._left = min(self._left + (now - self._at) * FLOOR_PER_S * PRICE, LIMIT * PRICE)
         self._at = now
-        if self._left < 1:
+        if self._left < PRICE:
             return False
-        self._left -= 1
+        self._left -= PRICE
         return True

@@ -8,6 +8,7 @@ import aiohttp
 import structlog
 
 from tradepost.gateway.instances import Instance, State
+from tradepost.gateway.pool import CROWDED
 
 READY_EVERY_S: Final = 1.0
 OTHER_EVERY_S: Final = 0.5
@@ -44,8 +45,9 @@ class Check:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 self._instance.says(await self._ask())
-        except aiohttp.ClientConnectorError:
-            self._instance.eject()
+        except aiohttp.ClientConnectorError as error:
+            if error.errno not in CROWDED:
+                self._instance.eject()
         except (aiohttp.ClientError, TimeoutError, ValueError):
             self._instance.strike()
         if self._instance.state not in (before, State.OUT):

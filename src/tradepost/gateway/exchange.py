@@ -1,7 +1,6 @@
 """One call on its way to an instance and back: what can go wrong, when, and what the client is told then."""
 
 import asyncio
-import errno
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
@@ -11,10 +10,10 @@ import structlog
 
 from tradepost.gateway.forwarding import Body, ClientLeft, Forwarded, answer_headers
 from tradepost.gateway.instances import RETRY_AFTER_S, Instance, Outcome
+from tradepost.gateway.pool import CROWDED
 from tradepost.gateway.wire import Message, Receive, Send
 from tradepost.kernel.errors import Refusal, Unavailable, UpstreamFailed, UpstreamLate
 
-CROWDED: Final = (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS)  # our own limits, not the instance's
 EVENTS: Final = "text/event-stream"
 
 logger = structlog.get_logger()

@@ -1,5 +1,6 @@
 """The one HTTP client of the process: its connections to the other processes are kept and used again."""
 
+import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ CONNECT_S: Final = 1.0
 NAMES_S: Final = 10  # for which a host's address is remembered
 PROBE_AFTER_S: Final = 15  # of silence: is the other machine still there?
 PROBES: Final = 3
+CROWDED: Final = (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS)  # no fault of the other side
 
 
 @asynccontextmanager
