@@ -6,7 +6,6 @@ take in lies beyond it, or is missing from its inbox.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Protocol
 
 from tradepost.kernel.log.batch import TICK_COLUMNS, Tick
@@ -23,31 +22,43 @@ FROM "{schema}".cursor WHERE source = $1 AND "group" = $2 ORDER BY first_slot
 _INTAKE: Final = 'SELECT broker, since_id FROM "{schema}".intake WHERE source = $1 AND "group" = $2'
 _TICKS: Final = f"SELECT {TICK_COLUMNS} FROM log.tick WHERE id = ANY ($1::bigint[])"
 
-# Beyond a position lies what its tick does not show, as in `batch.py`. Each of the three is one range of an index.
+# Beyond a position lies what its tick does not show, as in `batch.py`. Each of the three is one range of an index; the
+# numbers stand in the statement, since a plan for any numbers could read the whole log.
 _BEYOND: Final = (
-    "epoch = $1 AND xid >= $2::text::xid8",
-    "epoch = $1 AND xid = ANY ($3::text[]::xid8[])",
-    "epoch > $1",
+    "epoch = {epoch} AND xid >= '{xmax}'::xid8",
+    "epoch = {epoch} AND xid = ANY ('{{{xip}}}'::xid8[])",
+    "epoch > {epoch}",
 )
-_TO_DO: Final = """slot BETWEEN $4 AND $5 AND ($6::text[] IS NULL OR type = ANY ($6))
-  AND NOT COALESCE(id <= $7 AND pg_visible_in_snapshot(xid, $8::text::pg_snapshot), FALSE)
-  AND id <= $9 AND ($10::int IS NULL OR epoch < $10
-                    OR epoch = $10 AND pg_visible_in_snapshot(xid, $11::text::pg_snapshot))"""
+_TO_DO: Final = """slot BETWEEN $1 AND $2 AND ($3::text[] IS NULL OR type = ANY ($3))
+  AND NOT COALESCE(id <= $4 AND pg_visible_in_snapshot(xid, $5::text::pg_snapshot), FALSE)
+  AND id <= $6 AND ($7::int IS NULL OR epoch < $7
+                    OR epoch = $7 AND pg_visible_in_snapshot(xid, $8::text::pg_snapshot))"""
 _COUNT: Final = """
 SELECT count(*) AS events, extract(epoch FROM clock_timestamp() - min(at))::float8 AS seconds
-FROM ({ranges} LIMIT $12) AS waiting
+FROM ({ranges} LIMIT $9) AS waiting
 """
 _RANGE: Final = '(SELECT at FROM "{source}".event WHERE {beyond} AND {to_do})'
-_AMONG: Final = 'SELECT id FROM "{source}".event WHERE id = ANY ($12::bigint[]) AND ({beyond}) AND {to_do}'
+_AMONG: Final = 'SELECT id FROM "{source}".event WHERE id = ANY ($9::bigint[]) AND ({beyond}) AND {to_do}'
 
 _CHUNK: Final = """
-SELECT id, event_id::text AS event_id, at, ($3::text[] IS NULL OR type = ANY ($3)) AS wanted, clock_timestamp() AS now
-FROM "{source}".event WHERE id > $1 AND id < $2 ORDER BY id DESC LIMIT $4
+SELECT count(*) AS events, min(id) AS lowest, array_agg(id) FILTER (WHERE wanted) AS ids,
+       array_agg(event_id) FILTER (WHERE wanted) AS event_ids,
+       min(event_id::text)::uuid AS low, max(event_id::text)::uuid AS high
+FROM (SELECT id, event_id, $3::text[] IS NULL OR type = ANY ($3) AS wanted
+      FROM "{source}".event WHERE id > $1 AND id < $2 ORDER BY id DESC LIMIT $4) AS chunk
 """
-_IDS: Final = 'SELECT id, event_id::text AS event_id FROM "{source}".event WHERE id = ANY ($1::bigint[]) AND id > $2'
-_TAKEN: Final = """
-SELECT event_id::text AS event_id FROM "{schema}".inbox
-WHERE event_id = ANY ($1::uuid[]) AND event_id BETWEEN $2 AND $3 AND "group" = $4
+_GIVEN: Final = """
+SELECT array_agg(id) AS ids, array_agg(event_id) AS event_ids,
+       min(event_id::text)::uuid AS low, max(event_id::text)::uuid AS high
+FROM "{source}".event WHERE id = ANY ($1::bigint[]) AND id > $2
+"""
+_MISSING: Final = """
+SELECT id FROM unnest($1::bigint[], $2::uuid[]) AS sought (id, event_id)
+WHERE NOT EXISTS (SELECT FROM "{schema}".inbox WHERE inbox.event_id = sought.event_id AND "group" = $5
+                  AND inbox.event_id BETWEEN $3 AND $4)
+"""  # the bounds name the partitions to look in
+_AGE: Final = """
+SELECT extract(epoch FROM clock_timestamp() - at)::float8 AS seconds FROM "{source}".event WHERE id = $1
 """
 
 
@@ -82,21 +93,25 @@ class _Reach:
         known = self.prev is not None and self.prev.uuid == self.row["tick_uuid"]
         return known and (self.row["toward"] is None or self.toward is not None)
 
+    def beyond(self) -> list[str]:
+        """What lies beyond, as conditions of which an event meets at most one. All does for a place that stands
+        nowhere."""
+        prev = self.prev if self.stands else None
+        epoch, xmax, xip = (prev.epoch, prev.xmax, prev.xip) if prev else (0, 0, ())
+        return [one.format(epoch=epoch, xmax=xmax, xip=",".join(map(str, xip))) for one in _BEYOND]
+
     def args(self, types: Sequence[str] | None, highest: int) -> tuple[object, ...]:
-        """The first 11 arguments of the statements above. A place that stands nowhere has all before it."""
-        prev, cut = self.prev if self.stands else None, self.until if self.stands else None
+        """The arguments of `_TO_DO`."""
+        toward, until = (self.toward, self.until) if self.stands else (None, None)
         return (
-            prev.epoch if prev else 0,
-            str(prev.xmax) if prev else "0",
-            [str(xid) for xid in prev.xip] if prev else [],
             self.row["first_slot"],
             self.row["last_slot"],
             types,
             self.row["last_id"],
-            self.toward.snapshot if prev and self.toward else None,
+            toward.snapshot if toward else None,
             highest,
-            cut.epoch if cut else None,
-            cut.snapshot if cut else None,
+            until.epoch if until else None,
+            until.snapshot if until else None,
         )
 
 
@@ -146,14 +161,14 @@ async def waiting(
     intake = await consumer.fetch(_INTAKE.format(schema=schema), source, group)
     reaches = await _reaches(publisher, consumer, source, schema, group)
     highest = intake[0]["since_id"] if intake else NO_LIMIT
-    sql = _AMONG.format(source=source, beyond=" OR ".join(f"({one})" for one in _BEYOND), to_do=_TO_DO)
     found: set[int] = set()
     for reach in reaches if intake else reaches or [_NOWHERE]:
+        beyond = " OR ".join(f"({one})" for one in reach.beyond())
+        sql = _AMONG.format(source=source, beyond=beyond, to_do=_TO_DO)
         found |= {row["id"] for row in await publisher.fetch(sql, *reach.args(None, highest), list(ids))}
     if intake:
-        rows = await publisher.fetch(_IDS.format(source=source), list(ids), highest)
-        taken = await _taken(consumer, schema, group, [row["event_id"] for row in rows])
-        found |= {row["id"] for row in rows if row["event_id"] not in taken}
+        (given,) = await publisher.fetch(_GIVEN.format(source=source), list(ids), highest)
+        found.update(await _not_taken(consumer, schema, group, given))
     return found
 
 
@@ -165,12 +180,17 @@ async def _reaches(publisher: Asked, consumer: Asked, source: str, schema: str, 
     return [_Reach(row, *(ticks.get(row[part]) for part in ("tick", "toward", "until"))) for row in rows]
 
 
+def _count(source: str, reach: _Reach) -> str:
+    """The statement that counts what lies beyond a place."""
+    ranges = " UNION ALL ".join(_RANGE.format(source=source, beyond=beyond, to_do=_TO_DO) for beyond in reach.beyond())
+    return _COUNT.format(ranges=ranges)
+
+
 async def _unread(
     publisher: Asked, source: str, reach: _Reach, types: Sequence[str] | None, highest: int, limit: int
 ) -> tuple[int, float]:
     """Events that lie beyond the place, and the age of the oldest in seconds."""
-    ranges = " UNION ALL ".join(_RANGE.format(source=source, beyond=beyond, to_do=_TO_DO) for beyond in _BEYOND)
-    (row,) = await publisher.fetch(_COUNT.format(ranges=ranges), *reach.args(types, highest), limit)
+    (row,) = await publisher.fetch(_count(source, reach), *reach.args(types, highest), limit)
     return row["events"], max(0.0, row["seconds"] or 0.0)
 
 
@@ -186,27 +206,22 @@ async def _missing(
     limit: int,
 ) -> tuple[int, float]:
     """Events after the id `since` that are not in the inbox, and the age of the oldest in seconds."""
-    below, count, seconds = NO_LIMIT, 0, 0.0
+    below, count, oldest = NO_LIMIT, 0, None
     while count < limit:
-        rows = await publisher.fetch(_CHUNK.format(source=source), since, below, types, CHUNK_EVENTS)
-        wanted = [row for row in rows if row["wanted"]]
-        taken = await _taken(consumer, schema, group, [row["event_id"] for row in wanted])
-        missing = [row for row in wanted if row["event_id"] not in taken]
-        count += len(missing)
-        seconds = max(seconds, *(_age(row["at"], row["now"]) for row in missing), 0.0)
-        if len(rows) < CHUNK_EVENTS or (not missing and not thorough):
+        (chunk,) = await publisher.fetch(_CHUNK.format(source=source), since, below, types, CHUNK_EVENTS)
+        missing = await _not_taken(consumer, schema, group, chunk)
+        count, oldest, below = count + len(missing), min(missing, default=oldest), chunk["lowest"]
+        if chunk["events"] < CHUNK_EVENTS or (not missing and not thorough):
             break
-        below = rows[-1]["id"]
-    return count, seconds
+    if oldest is None:
+        return 0, 0.0
+    (row,) = await publisher.fetch(_AGE.format(source=source), oldest)
+    return count, max(0.0, row["seconds"])
 
 
-async def _taken(consumer: Asked, schema: str, group: str, event_ids: Sequence[str]) -> set[str]:
-    if not event_ids:
-        return set()
-    low, high = min(event_ids), max(event_ids)  # as text they sort like the values, and name the partitions to look in
-    rows = await consumer.fetch(_TAKEN.format(schema=schema), list(event_ids), low, high, group)
-    return {row["event_id"] for row in rows}
-
-
-def _age(at: datetime, now: datetime) -> float:
-    return max(0.0, (now - at).total_seconds())
+async def _not_taken(consumer: Asked, schema: str, group: str, chunk: Mapping[str, Any]) -> list[int]:
+    """Of the events in a row of `_CHUNK` or `_GIVEN` the ids of those that the inbox lacks."""
+    if not chunk["ids"]:
+        return []
+    args = (chunk["ids"], chunk["event_ids"], chunk["low"], chunk["high"], group)
+    return [row["id"] for row in await consumer.fetch(_MISSING.format(schema=schema), *args)]
