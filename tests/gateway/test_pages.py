@@ -12,6 +12,7 @@ from tests import databases
 from tests.gateway.pair import GOODS
 from tests.gateway.pair import Desk as GoodsDesk
 from tests.kernel.http.driver import Client
+from tradepost.contracts import FACTS
 from tradepost.contracts.user import UserErased
 from tradepost.gateway import docs
 from tradepost.gateway.opening import Opened, open_gateway
@@ -112,6 +113,15 @@ async def test_the_document_is_valid_and_has_every_path(shop: Shop) -> None:
     OpenAPIV31SpecValidator(answer.json).validate()
     assert answer.headers["content-type"] == "application/json"
     assert {"/goods/goods/{good_id}", "/health", "/docs"} <= answer.json["paths"].keys()
+
+
+async def test_the_events_are_described_for_machines(shop: Shop) -> None:
+    answer = await shop.anyone.get("/asyncapi.json")
+
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json["asyncapi"] == "3.0.0"
+    assert list(answer.json["components"]["messages"]) == [fact.type for fact in FACTS]
+    assert '<a href="/asyncapi.json">' in (await shop.anyone.get("/")).body.decode()
 
 
 async def test_the_page_lists_every_path_and_loads_nothing(shop: Shop) -> None:

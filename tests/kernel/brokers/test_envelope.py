@@ -47,7 +47,11 @@ text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 counts = st.integers(min_value=1, max_value=2**63 - 1)
 ids = st.uuids().map(str)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=10,
 )
