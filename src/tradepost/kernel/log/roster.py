@@ -8,8 +8,13 @@ if TYPE_CHECKING:
 
 STALE_S: Final = 10.0
 
-# Alive is who was seen lately and whose listening connection still holds its lock (`SHOW_ALIVE` in ticks.py).
-_BEAT: Final = """
+# Whose listening connection still holds its lock (`SHOW_ALIVE` in ticks.py).
+ALIVE: Final = """EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (classid::bigint << 32 | objid::bigint) = hashtextextended(owner, 0))"""
+_BEAT: Final = f"""
 WITH beat AS (
     INSERT INTO member (team, owner) VALUES ($1, $2)
     ON CONFLICT (team, owner) DO UPDATE SET seen_at = clock_timestamp()
@@ -18,11 +23,7 @@ WITH beat AS (
 )
 SELECT owner FROM member
 WHERE team = $1 AND owner <> $2 AND seen_at > clock_timestamp() - make_interval(secs => $3)
-  AND EXISTS (
-    SELECT FROM pg_locks
-    WHERE locktype = 'advisory' AND granted AND objsubid = 1
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND (classid::bigint << 32 | objid::bigint) = hashtextextended(owner, 0))
+  AND {ALIVE}
 """
 _LEAVE: Final = "DELETE FROM member WHERE team = $1 AND owner = $2"
 
