@@ -1,5 +1,6 @@
 """The gateway's own pages tell how things stand, and list everything that can be called."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from tests import databases
 from tests.gateway.pair import GOODS
 from tests.gateway.pair import Desk as GoodsDesk
 from tests.kernel.http.driver import Client
+from tests.shop import eventually
 from tradepost.contracts import FACTS
 from tradepost.contracts.user import UserErased
 from tradepost.gateway import docs
@@ -21,7 +23,7 @@ from tradepost.kernel.auth import Verifier
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
 from tradepost.kernel.log.subscription import Group, on
-from tradepost.kernel.runtime import Running
+from tradepost.kernel.runtime import Running, Site
 from tradepost.kernel.service import Room, Service
 
 
@@ -37,6 +39,10 @@ async def open_desk(_room: Room) -> AsyncIterator[GoodsDesk]:
 PROBE = Service(name="probe", package="tests.probe", open=open_desk, endpoints=GOODS)
 
 
+def site(database_url: str, data: Path) -> Site:
+    return Site(databases=dict.fromkeys(("probe", "user"), database_url), secret=databases.SECRET, data=data)
+
+
 @dataclass
 class Shop:
     running: Running
@@ -49,7 +55,7 @@ class Shop:
 
 @pytest.fixture
 async def shop(database_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
-    async with runtime.run([PROBE], database_url, databases.SECRET, {}, tmp_path) as running:
+    async with runtime.run([PROBE], site(database_url, tmp_path)) as running:
         yield Shop(running, open_gateway([PROBE], running, Verifier({}, "tradepost"), limited=True))
 
 
@@ -64,9 +70,10 @@ async def test_everything_is_healthy_and_ready(shop: Shop) -> None:
 async def test_a_consumer_that_has_stopped_is_told_with_its_reason(database_url: str, tmp_path: Path) -> None:
     group = Group("gossip", (on(UserErased, ignore),))
     service = Service(name="probe", package="tests.probe", open=open_desk, endpoints=GOODS, groups=(group,))
-    async with runtime.run([service], database_url, databases.SECRET, {}, tmp_path) as running:
+    async with runtime.run([service], site(database_url, tmp_path)) as running:
         shop = Shop(running, open_gateway([service], running, Verifier({}, "tradepost"), limited=True))
-        running.consumers[0].stopped = "21 keys parked in a minute"
+        (consumer,) = await eventually(lambda: asyncio.sleep(0, running.consumers), bool)
+        consumer.stopped = "21 keys parked in a minute"
         health, ready, live = [await shop.anyone.get(path) for path in ("/health", "/readyz", "/livez")]
         figures = (await shop.anyone.get("/metrics")).body.decode()
 
@@ -80,7 +87,7 @@ async def test_a_consumer_that_has_stopped_is_told_with_its_reason(database_url:
 
 
 async def test_a_database_that_does_not_answer_is_told(shop: Shop) -> None:
-    await shop.running.ticks.pool.close()
+    await shop.running.clocks[PROBE.name].pool.close()
     health = await shop.anyone.get("/health")
 
     assert (health.status, health.json["reasons"]) == (503, {"probe": ["the database does not answer"]})
