@@ -13,8 +13,8 @@ _TAKE: Final = """
 INSERT INTO inbox (event_id, "group") SELECT id, $1 FROM unnest($2::uuid[]) AS new (id) ORDER BY id
 ON CONFLICT DO NOTHING RETURNING event_id::text AS id
 """
-_HOLD: Final = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))"
-_HOLD_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+_HOLD: Final = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 1))"  # 1: services lock with 0
+_HOLD_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
 _LOOK: Final = """
 SELECT EXISTS (SELECT FROM cursor WHERE "group" = $1) AS catches_up,
        EXISTS (SELECT FROM parked WHERE "group" = $1) AS waits
