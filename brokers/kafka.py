@@ -109,7 +109,7 @@ def _prepare(folder: Path, port: int, jars: Path) -> Launch:
 
 def _format(tool: list[str], properties: Path) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = [*tool, "format", "--standalone", "--cluster-id", cluster, "--config", str(properties)]
+    command = [*tool, "format", "--standalone", f"--cluster-id={cluster}", "--config", str(properties)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NodeError(f"Kafka's storage can't be formatted:\n{done.stdout}{done.stderr}")

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from brokers import packages
-from brokers.node import HOST, Launch, Node, ask
+from brokers import packages, processes
+from brokers.node import HOST, Launch, Node, ask, is_free
 
 PORT: Final = 5672
 GREETING: Final = b"AMQP\x00\x00\x09\x01"
 START_METHOD: Final = (1, 0, 10, 10)  # frame of a method, channel 0, connection.start
+MAPPER_LIMIT_S: Final = 5.0
 PLUGINS: Final = "[rabbitmq_consistent_hash_exchange,rabbitmq_management].\n"
 DEBIANS: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the one on the PATH changes to another user
 SEARCHED: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
@@ -112,6 +113,13 @@ def _write_cookie(path: Path) -> None:
 
 
 def _end_port_mapper(port: int) -> None:
+    """It refuses for as long as it believes that the node is there, so ask until it is gone."""
     mapper = shutil.which("epmd")
-    if mapper is not None:
+    if mapper is None:
+        return
+
+    def gone() -> bool:
         subprocess.run([mapper, "-port", str(port + 2), "-kill"], capture_output=True, check=False)
+        return is_free(port + 2)
+
+    processes.wait_until(gone, MAPPER_LIMIT_S)

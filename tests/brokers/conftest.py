@@ -55,8 +55,8 @@ def kafka_prefix() -> str:
 
 
 @pytest.fixture(scope="session")
-def own_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A RabbitMQ that this worker may kill, pause and start again; a test leaves it running."""
+def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A RabbitMQ of this worker's own."""
     if rabbitmq.program() is None:
         _without("RabbitMQ is not installed; `make rabbitmq` does it")
     folder, port = tmp_path_factory.mktemp("own"), own.free_port()
@@ -66,8 +66,8 @@ def own_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 @pytest.fixture(scope="session")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A Kafka that this worker may kill, pause and start again; a test leaves it running."""
+def kafka_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A Kafka of this worker's own."""
     jars = kafka.jars_in(nodes()["kafka"].folder.parent)
     if not kafka.is_installed(jars):
         _without("Kafka is not installed; `make kafka` does it")
@@ -75,3 +75,15 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     environment = {**os.environ, "TRADEPOST_BROKERS": str(folder), "KAFKA_PORT": str(port)}
     with own.held("kafka", kafka.node(folder / "kafka", port, jars), environment) as node:
         yield node
+
+
+@pytest.fixture
+def own_rabbitmq(rabbitmq_node: Node) -> Node:
+    """A RabbitMQ that runs, and that a test may kill, pause and stop, and leave so."""
+    return own.running(rabbitmq_node)
+
+
+@pytest.fixture
+def own_kafka(kafka_node: Node) -> Node:
+    """A Kafka that runs, and that a test may kill, pause and stop, and leave so."""
+    return own.running(kafka_node)

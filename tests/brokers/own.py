@@ -26,13 +26,20 @@ def free_port() -> int:
 
 @contextmanager
 def held(name: str, node: Node, environment: Mapping[str, str]) -> Iterator[Node]:
-    """The node, started; killed at the end, even where this process is killed: then its pipe to the holder closes."""
+    """The node, not started yet; killed at the end, also where this process is killed: its pipe to the holder closes."""
     command = [sys.executable, "-m", "brokers", name, "hold"]
     holder = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, start_new_session=True)
     assert holder.stdin is not None
     try:
-        node.start()
         yield node
     finally:
         holder.stdin.close()
         holder.wait()
+
+
+def running(node: Node) -> Node:
+    """The node, whatever the test before has left it in."""
+    if node.pid is not None:
+        node.resume()
+    node.start()
+    return node
