@@ -1,0 +1,91 @@
+"""The broker of Tradepost's port, by Kafka."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from aiokafka import TopicPartition
+
+from tradepost.kernel.brokers.kafka import offsets, topics
+from tradepost.kernel.brokers.kafka.connection import ends_of, firsts_of, reading
+from tradepost.kernel.brokers.kafka.publisher import KafkaPublisher
+from tradepost.kernel.brokers.kafka.reception import Reception
+from tradepost.kernel.brokers.kafka.topics import topic_of
+from tradepost.kernel.brokers.port import Intake, Moved, Topology, Unit
+from tradepost.kernel.log.subscription import Group
+
+if TYPE_CHECKING:
+    from tradepost.kernel.database import Database, Tx
+    from tradepost.settings import BrokerSettings
+
+KIND: Final = "kafka"
+
+
+class Kafka:
+    """A topic for each publisher, keyed by aggregate. Every connection belongs to who uses it. `skipped` counts what
+    was found that is no event, by topic."""
+
+    kind = KIND
+    together = True
+
+    def __init__(self, bootstrap: str, partitions: int, topology: Topology) -> None:
+        self._bootstrap, self._partitions, self._topology = bootstrap, partitions, topology
+        self.skipped: Counter[str] = Counter()
+
+    async def declare(self) -> None:
+        """Make the topics that are missing; one that is other than wanted is told, and used as it is. Errors:
+        BrokerError."""
+        await topics.declare(self._bootstrap, self._topology.publishers, self._partitions)
+
+    async def reset(self) -> None:
+        """Remove the topics with all that is in them, and return when they are gone. Errors: BrokerError."""
+        await topics.reset(self._bootstrap, self._topology.publishers)
+
+    async def units(self, group: Group) -> Sequence[Unit]:
+        """The partitions of the topics of all publishers that the group reads. Errors: BrokerError."""
+        counts = await topics.partitions(self._bootstrap, group.sources())
+        return [Unit(source, number) for source, count in counts.items() for number in range(count)]
+
+    async def begin(self, group: Group) -> Moved:
+        """Look where the topics end now; the answer stores that as where the group begins. Errors: BrokerError."""
+        places = _places(await self.units(group))
+        async with reading(self._bootstrap) as consumer:
+            ends = {places[place]: end for place, end in (await ends_of(consumer, places)).items()}
+
+        async def begun(tx: "Tx") -> None:
+            await offsets.begin(tx, group.name, ends)
+
+        return begun
+
+    def publisher(self) -> KafkaPublisher:
+        """For one relay."""
+        return KafkaPublisher(self._bootstrap)
+
+    async def receive(self, units: Sequence[Unit], intake: Intake) -> None:
+        """Take in what comes in these partitions, until cancelled. Errors: BrokerError; OffsetGone; Fenced; whatever
+        `intake.take` says."""
+        async with reading(self._bootstrap) as consumer:
+            await Reception(consumer, units, intake, self.skipped).run()
+
+    async def depth(self, group: Group, db: "Database") -> int:
+        """How many records lie before the group, whose offsets are in `db`. Errors: BrokerError."""
+        places = _places(await self.units(group))
+        stored = await offsets.stored(db, group.name)
+        async with reading(self._bootstrap) as consumer:
+            firsts = await firsts_of(consumer, [place for place, unit in places.items() if unit not in stored])
+            ends = await ends_of(consumer, places)
+        return sum(max(0, end - stored.get(places[place], firsts.get(place, end))) for place, end in ends.items())
+
+    async def close(self) -> None:
+        """Nothing is held between calls."""
+
+
+def _places(units: Sequence[Unit]) -> dict[TopicPartition, Unit]:
+    return {TopicPartition(topic_of(unit.source), unit.number): unit for unit in units}
+
+
+def open_broker(settings: "BrokerSettings", topology: Topology) -> Kafka:
+    """Kafka at `settings.kafka_bootstrap`; nothing is connected yet."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs each attempt; what fails is told by our errors
+    return Kafka(settings.kafka_bootstrap, settings.partitions, topology)

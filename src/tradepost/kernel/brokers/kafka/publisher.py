@@ -1,0 +1,93 @@
+"""Publishing: a wave of events as one batch for each partition, over an idempotent producer."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+
+from tradepost.kernel.brokers.envelope import CONTENT_TYPE, encode
+from tradepost.kernel.brokers.kafka.connection import CLIENT, REQUEST_MS, RETRY_MS, leave, told
+from tradepost.kernel.brokers.kafka.topics import MESSAGE_BYTES, topic_of
+from tradepost.kernel.log.batch import Raw
+
+BATCH_BYTES: Final = 1024 * 1024  # a larger event goes in a batch of its own
+CONFIRM_S: Final = 10.0
+HEADERS: Final = [("content-type", CONTENT_TYPE.encode())]
+
+
+class KafkaPublisher:
+    """A producer, thrown away after any failure: what it had under way may have arrived or not."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._producer: AIOKafkaProducer | None = None
+
+    async def publish(self, source: str, events: Sequence[Raw]) -> None:
+        """Returns when all replicas in sync have all events. Errors: BrokerError."""
+        try:
+            with told(f"publish to {topic_of(source)}"):
+                async with asyncio.timeout(CONFIRM_S):
+                    await _send(await self._open(), source, events)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Give up what is under way, and leave."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            # Its own stop would try to deliver for ever: batches of an idempotent producer don't expire.
+            producer._message_accumulator.fail_all(KafkaError("given up"))
+            await leave(producer.stop(), producer.client)
+
+    async def _open(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            self._producer = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                client_id=CLIENT,
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=0,
+                max_batch_size=BATCH_BYTES,
+                max_request_size=MESSAGE_BYTES,
+                request_timeout_ms=REQUEST_MS,
+                retry_backoff_ms=RETRY_MS,
+            )
+            await self._producer.start()
+        return self._producer
+
+
+def partition_of(key: bytes, count: int) -> int:
+    """Where the default partitioner of all clients puts a key."""
+    return int(murmur2(key) & 0x7FFFFFFF) % count
+
+
+async def _send(producer: AIOKafkaProducer, source: str, events: Sequence[Raw]) -> None:
+    topic = topic_of(source)
+    filled = _batches(producer, source, events, len(await producer.partitions_for(topic)))
+    confirmed: list[asyncio.Future[Any]] = []
+    try:
+        for number, batch in filled:
+            confirmed.append(await producer.send_batch(batch, topic, partition=number))
+        await asyncio.gather(*confirmed)
+    finally:
+        for future in confirmed:
+            future.cancel()
+
+
+def _batches(producer: AIOKafkaProducer, source: str, events: Sequence[Raw], count: int) -> list[tuple[int, Any]]:
+    """The events as batches, each with its partition; those of one partition in order."""
+    filled: list[tuple[int, Any]] = []
+    filling: dict[int, Any] = {}
+    for event in events:
+        key, value = event.key.encode(), encode(source, event)
+        number = partition_of(key, count)
+        batch = filling.get(number)
+        if batch is None or batch.append(timestamp=None, key=key, value=value, headers=HEADERS) is None:
+            batch = filling[number] = producer.create_batch()
+            batch.append(timestamp=None, key=key, value=value, headers=HEADERS)
+            filled.append((number, batch))
+    return filled
