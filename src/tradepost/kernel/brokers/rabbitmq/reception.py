@@ -1,0 +1,130 @@
+"""Receiving: what has arrived is applied together, and acknowledged together after that was committed."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import structlog
+from aiormq.channel import Channel
+from pamqp.commands import Basic
+
+from tradepost.kernel.brokers.envelope import NotAnEvent, decode
+from tradepost.kernel.brokers.port import Intake, nothing
+from tradepost.kernel.brokers.rabbitmq.link import Link, end_of
+from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, Raw
+
+PREFETCH: Final = PIECE_EVENTS  # a quorum queue allows 2,000
+
+logger = structlog.get_logger()
+
+
+class Delivery(NamedTuple):
+    tag: int
+    body: bytes
+
+
+class Inlet(Channel):
+    """A channel that holds what arrives until it is taken. Beyond 8 MiB it leaves the rest to the server and to the
+    network in between."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._held: deque[Delivery] = deque()
+        self._size = 0
+        self._cancelled = False
+        self._news, self._room = asyncio.Event(), asyncio.Event()
+        self._room.set()
+        self._ended = self.closing
+        self._ended.add_done_callback(lambda _: self._news.set())
+        self.on_consumer_cancel_callbacks.add(self._cancel)
+
+    async def consume(self, queue: str) -> None:
+        """Ask for what is in the queue."""
+        await self.basic_qos(prefetch_count=PREFETCH)
+        await self.basic_consume(queue, _never)
+
+    async def piece(self) -> Sequence[Delivery]:
+        """All that has arrived, at most 1,000 and 8 MiB; waits for the first. Errors: what ended the channel."""
+        while True:
+            await self._news.wait()
+            if self._cancelled:
+                raise ConnectionError("the server has ended the subscription: was the queue deleted?")
+            if self._ended.done():
+                raise end_of(self._ended)
+            if self._held:
+                return self._take()
+            self._news.clear()
+
+    def discard(self) -> None:
+        """Take nothing any more."""
+        self._held.clear()
+        self._size = 0
+        self._room.set()
+
+    def _take(self) -> Sequence[Delivery]:
+        taken: list[Delivery] = []
+        size = 0
+        while self._held and len(taken) < PIECE_EVENTS and (not taken or size + len(self._held[0].body) <= PIECE_BYTES):
+            taken.append(self._held.popleft())
+            size += len(taken[-1].body)
+        self._size -= size
+        if self._size < PIECE_BYTES:
+            self._room.set()
+        return taken
+
+    async def _on_deliver_frame(self, frame: Basic.Deliver) -> None:
+        """In the channel's reader itself, where the library would start a task for each message."""
+        header: Any = await self._get_frame()
+        message = await self._read_content(frame, header)
+        if frame.delivery_tag is None:
+            raise ConnectionError("a message came without a tag")
+        self._held.append(Delivery(frame.delivery_tag, message.body))
+        self._size += len(message.body)
+        self._news.set()
+        if self._size >= PIECE_BYTES:
+            self._room.clear()
+            await self._room.wait()
+
+    def _cancel(self, _frame: object) -> None:
+        self._cancelled = True
+        self._news.set()
+
+
+async def receive(link: Link, inlet: Inlet, intake: Intake) -> None:
+    """Until cancelled. Errors: BrokerError; whatever `intake.take` says."""
+    try:
+        while True:
+            async with link.server.asked("receiving", None):
+                deliveries = await inlet.piece()
+            pieces, last = await _read(link, inlet, intake, deliveries)
+            if last is None:
+                continue
+            await intake.take(pieces, nothing)
+            async with link.server.asked("acknowledging"):
+                await inlet.basic_ack(last, multiple=True, wait=False)
+    finally:
+        inlet.discard()
+
+
+async def _read(
+    link: Link, inlet: Inlet, intake: Intake, deliveries: Sequence[Delivery]
+) -> tuple[dict[str, list[Raw]], int | None]:
+    """The events by publisher, and the tag of the last; what is none goes to the dead letters, alone."""
+    pieces: dict[str, list[Raw]] = {}
+    last = None
+    for tag, body in deliveries:
+        try:
+            source, event = decode(body)
+        except NotAnEvent as error:
+            logger.error("dead_letter", group=intake.group.name, why=str(error))
+            async with link.server.asked("rejecting"):
+                await inlet.basic_reject(tag, requeue=False, wait=False)
+            continue
+        pieces.setdefault(source, []).append(event)
+        last = tag
+    return pieces, last
+
+
+async def _never(_message: object) -> None:
+    """The inlet takes its messages before anyone is called."""
