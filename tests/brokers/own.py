@@ -26,7 +26,7 @@ def free_port() -> int:
 
 @contextmanager
 def held(name: str, node: Node, environment: Mapping[str, str]) -> Iterator[Node]:
-    """The node, not started yet; killed at the end, also where this process is killed: its pipe to the holder closes."""
+    """The node, not started yet; killed at the end, also where this process is: its pipe to the holder closes."""
     command = [sys.executable, "-m", "brokers", name, "hold"]
     holder = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, start_new_session=True)
     assert holder.stdin is not None
