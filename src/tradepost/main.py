@@ -14,6 +14,7 @@ import aiohttp
 import uvloop
 
 from tradepost import process
+from tradepost.gateway.checks import DRAIN_S
 from tradepost.gateway.identity import Folder, Identity
 from tradepost.gateway.jwks import JwkSet
 from tradepost.gateway.opening import Opened, open_gateway
@@ -92,6 +93,7 @@ def serve(settings: Settings, names: Sequence[str] = (ALL,), *, embedded: bool =
     no other is set. Errors: what `process.told` puts in a line."""
     parts = Parts.of(names, settings.broker.kind)
     set_up_logs()
+    process.allow_many_connections()
     for number in process.SIGNALS:
         signal.signal(number, process.interrupt)
     with (
@@ -170,6 +172,8 @@ async def _answer(
         await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         opened.stop()
+        if not parts.gateway:
+            await asyncio.sleep(DRAIN_S)  # until gateways have seen it and send nothing more
         server.end()
         await serving
 

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -117,6 +118,12 @@ async def check_database(url: str) -> None:
         await connection.close()
     if version.major < OLDEST:
         raise DatabaseError(f"the database runs PostgreSQL {version.major}: Tradepost needs {OLDEST} or newer")
+
+
+def allow_many_connections() -> None:
+    """As many open files as the system lets us have: a call may take two."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def local_url(settings: Settings) -> str:
