@@ -25,6 +25,7 @@ from tradepost.kernel.staff import consumers_of, receivers_of, relays_of
 from tradepost.kernel.tasks import end
 
 TRY_AGAIN_S: Final = 1.0
+DECLARE_S: Final = 5.0  # after which we start without: orders are taken, and their events wait in the log
 
 logger = structlog.get_logger()
 
@@ -89,6 +90,9 @@ async def run(
             running.databases[name] = await stack.enter_async_context(_connected(site, name))
         stack.push_async_callback(end, tasks)  # first of all: the desks then finish what waits, on open databases
         tasks += [asyncio.create_task(keep_for_ever(url)) for url in sorted({site.databases[name] for name in own})]
+        if broker is not None:
+            tasks.append(declared := asyncio.create_task(_declare(broker)))
+            await asyncio.wait({declared}, timeout=DECLARE_S)
         for service in services:
             for group in service.groups:
                 await check(running.databases[service.name], group, broker)
@@ -127,6 +131,16 @@ def _start(service: Service, running: Running) -> list[asyncio.Task[None]]:
         asyncio.create_task(_repeat(job, desk, running.wakes.setdefault(job.name, asyncio.Event())))
         for job in service.jobs
     ]
+
+
+async def _declare(broker: Broker) -> None:
+    """Make what is missing at the broker, as soon as it answers."""
+    while True:
+        try:
+            return await broker.declare()
+        except Exception as error:
+            logger.warning("waits_for_broker", broker=broker.kind, why=str(error) or type(error).__name__)
+        await asyncio.sleep(TRY_AGAIN_S)
 
 
 async def _repeat(job: Job, desk: object, woken: asyncio.Event) -> None:
