@@ -11,7 +11,7 @@ import asyncpg
 
 from tradepost.kernel.migrate import migrate
 
-SECRET: Final = "of-the-tests"
+SECRET: Final = sha256(b"of the tests").hexdigest()  # of the form that TRADEPOST_SECRET has
 LOCK: Final = 518_300
 
 
