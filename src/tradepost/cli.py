@@ -106,7 +106,8 @@ app.command(
 app.command(
     "tradepost.console.carrier:carrier", name="carrier", help="The local carrier, whose parcels move by a clock."
 )
-app.command("tradepost.console.log:log", name="log", help="The event log.")
+app.command("tradepost.console.log:log", name="log", help="The event log: lag, parked events, repair.")
+app.command("tradepost.console.events:events", name="events", help="What was published, and what came of it.")
 
 app.command(
     "tradepost.console.backup.command:backup",

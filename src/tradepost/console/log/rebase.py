@@ -5,7 +5,6 @@ import sys
 from typing import Final
 
 import asyncpg
-from cyclopts import App
 
 from tradepost import process, settings
 from tradepost.console.instance import NAMES
@@ -15,10 +14,7 @@ from tradepost.settings import SettingsError
 
 FAILED: Final = 1
 
-log: Final = App(name="log", help="The event log.", help_format="plaintext")
 
-
-@log.command
 def rebase() -> None:
     """After a dump and restore: close the old epoch of the log and open a new one. Stop the services first."""
     try:
