@@ -76,9 +76,9 @@ class Broker(Protocol):
     async def units(self, group: Group) -> Sequence[Unit]:
         """What the group's work is cut into."""
 
-    async def begin(self, group: Group) -> Moved:
-        """For a group that was never served: what is published from now on is kept for it. The answer stores where
-        that begins."""
+    async def begin(self, group: Group, *, fresh: bool = False) -> Moved:
+        """For a group that was not served so far: what is published from now on is kept for it. The answer stores where
+        that begins. With `fresh` it got nothing before, so what is kept already is of another shop, and goes."""
 
     def publisher(self) -> Publisher:
         """For one relay."""

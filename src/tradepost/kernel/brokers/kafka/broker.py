@@ -47,7 +47,7 @@ class Kafka:
         counts = await topics.partitions(self._bootstrap, group.sources())
         return [Unit(source, number) for source, count in counts.items() for number in range(count)]
 
-    async def begin(self, group: Group) -> Moved:
+    async def begin(self, group: Group, *, fresh: bool = False) -> Moved:  # noqa: ARG002 - an offset leaves all before it
         """Look where the topics end now; the answer stores that as where the group begins. Errors: BrokerError."""
         places = _places(await self.units(group))
         async with reading(self._bootstrap) as consumer:

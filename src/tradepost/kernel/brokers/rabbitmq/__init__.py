@@ -48,10 +48,14 @@ class RabbitMQ:
         """Its queues."""
         return [Unit("", shard) for shard in range(self._shards)]
 
-    async def begin(self, group: Group) -> Moved:
-        """From here on its queues keep what is published for it. Errors: BrokerError."""
+    async def begin(self, group: Group, *, fresh: bool = False) -> Moved:
+        """From here on its queues keep what is published for it, and of a `fresh` one nothing else. Errors:
+        BrokerError."""
         async with self._visit() as link:
             await self._declare(link, _of(group))
+            if fresh:
+                for shard in range(self._shards):
+                    await link.empty(queue_of(group.name, shard))
         return nothing
 
     def publisher(self) -> RabbitPublisher:

@@ -40,6 +40,11 @@ class Link:
         await channel.open()
         return channel
 
+    async def empty(self, queue: str) -> None:
+        """Remove what waits in the queue. Errors: BrokerError."""
+        async with self.server.asked(f"emptying {queue}"):
+            await (await self.channel(Channel)).queue_purge(queue)
+
     async def close(self) -> None:
         """What a channel of it has not acknowledged goes back to its queue."""
         with suppress(Exception):
