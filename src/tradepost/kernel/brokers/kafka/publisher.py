@@ -1,12 +1,12 @@
 """Publishing: a wave of events as one batch for each partition, over an idempotent producer."""
 
 import asyncio
+import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
 from tradepost.kernel.brokers.envelope import CONTENT_TYPE, encode
 from tradepost.kernel.brokers.kafka.connection import CLIENT, REQUEST_MS, RETRY_MS, leave, told
@@ -15,6 +15,9 @@ from tradepost.kernel.log.batch import Raw
 
 BATCH_BYTES: Final = 1024 * 1024  # a larger event goes in a batch of its own
 CONFIRM_S: Final = 10.0
+_SEED: Final = 0x9747B28C
+_FACTOR: Final = 0x5BD1E995
+_WORD: Final = 0xFFFFFFFF
 HEADERS: Final = [("content-type", CONTENT_TYPE.encode())]
 
 
@@ -39,9 +42,7 @@ class KafkaPublisher:
         """Give up what is under way, and leave."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            # Its own stop would try to deliver for ever: batches of an idempotent producer don't expire.
-            producer._message_accumulator.fail_all(KafkaError("given up"))
-            await leave(producer.stop(), producer.client)
+            await leave(_give_up(producer), producer.client)
 
     async def _open(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -61,8 +62,28 @@ class KafkaPublisher:
 
 
 def partition_of(key: bytes, count: int) -> int:
-    """Where the default partitioner of all clients puts a key."""
-    return int(murmur2(key) & 0x7FFFFFFF) % count
+    """Where the default partitioner of all clients puts a key: by its MurmurHash2 of 32 bits. aiokafka's own takes six
+    times as long, most of what publishing an event would cost."""
+    whole = len(key) & ~3
+    hashed = _SEED ^ len(key)
+    for word in struct.unpack(f"<{whole // 4}I", key[:whole]):
+        mixed = word * _FACTOR & _WORD
+        hashed = (hashed * _FACTOR ^ (mixed ^ mixed >> 24) * _FACTOR) & _WORD
+    if whole < len(key):
+        hashed = (hashed ^ int.from_bytes(key[whole:], "little")) * _FACTOR & _WORD
+    hashed = (hashed ^ hashed >> 13) * _FACTOR & _WORD
+    return ((hashed ^ hashed >> 15) & _WORD >> 1) % count
+
+
+async def _give_up(producer: AIOKafkaProducer) -> None:
+    """Stop. Its own way is to deliver first, for ever: the batches of an idempotent producer do not expire."""
+    sending = producer._sender.sender_task
+    if sending is not None:
+        sending.cancel()
+        await producer.client.close()  # what is under way fails now
+        await asyncio.wait([sending])
+    producer._message_accumulator.fail_all(KafkaError("given up"))
+    await producer.stop()
 
 
 async def _send(producer: AIOKafkaProducer, source: str, events: Sequence[Raw]) -> None:

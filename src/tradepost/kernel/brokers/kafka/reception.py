@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 WAIT_MS: Final = 1_000  # for records
 CLAIM_S: Final = 1.0  # between looks whether the others' partitions are free
-SILENT_S: Final = 20.0  # without an answer for a partition, where the broker answers twice a second
+SILENT_S: Final = 15.0  # without an answer for a partition, where the broker answers twice a second
 RELEASE_S: Final = 3.0
 
 Records = Mapping[TopicPartition, Sequence[Any]]
@@ -150,8 +150,8 @@ class Reception:
         end = (await ends_of(self._consumer, [place]))[place]
         return OffsetGone(
             f"{self._intake.group.name} goes on at record {offset} of {place.topic}/{place.partition}, which has those"
-            f" from {first} up to {end}: the topic was emptied or made anew. The events are still in the log: stop"
-            " everything, run `tradepost log switch`, and start again"
+            f" from {first} up to {end}: they expired, or the topic was emptied or made anew. The events are still"
+            " in the log: stop everything, run `tradepost log switch`, and start again"
         )
 
 
