@@ -1,6 +1,7 @@
 """A migrated template database, made once per run, and copies of it, one per test."""
 
 import os
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib import import_module
 from importlib.resources import files
@@ -26,16 +27,17 @@ def _named(url: str, database: str) -> str:
     return f"{head.rpartition('/')[0]}/{database}" + (f"?{query}" if query else "")
 
 
-async def create(server: str) -> str:
-    """A copy of the template; its URL."""
-    template = f"template_{_digest()}"
+async def create(server: str, schemas: Sequence[tuple[str, str]] | None = None) -> str:
+    """A copy of the template, with all `schemas` or with these (as in `migrate`) only; its URL."""
+    chosen = _schemas() if schemas is None else schemas
+    template = f"template_{_digest(chosen)}"
     connection = await asyncpg.connect(server)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", template):
             await connection.execute(f"DROP DATABASE IF EXISTS making_{template}")
             await connection.execute(f"CREATE DATABASE making_{template}")
-            await migrate(_named(server, f"making_{template}"), _schemas(), SECRET)
+            await migrate(_named(server, f"making_{template}"), chosen, SECRET)
             await connection.execute(f"ALTER DATABASE making_{template} RENAME TO {template}")
         await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
         name = f"test_{uuid4().hex}"
@@ -55,11 +57,11 @@ async def drop(server: str, url: str) -> None:
         await connection.close()
 
 
-def _digest() -> str:
+def _digest(schemas: Sequence[tuple[str, str]]) -> str:
     digest = sha256(
         b"".join(files("tradepost.kernel").joinpath(f"log/{name}.sql").read_bytes() for name in ("schema", "functions"))
     )
-    for _, package in (("", "tradepost.kernel"), *_schemas()):
+    for _, package in (("", "tradepost.kernel"), *schemas):
         for file in sorted(files(package).joinpath("migrations").iterdir(), key=lambda file: file.name):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -86,7 +86,7 @@ class Consumer:
         """After `run` was cancelled: leave the place to whoever comes."""
         await self._work.close()
         async with self._db.transaction() as tx:
-            await cursor.release(tx, self.place, self._fence)
+            await cursor.release(tx, self.place, self._owner)
 
     async def finish(self) -> None:
         """Until the place has come to its end. Errors: Fenced when it is another's."""

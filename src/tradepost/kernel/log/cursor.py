@@ -70,7 +70,7 @@ WHERE source = $1 AND "group" = $2 AND first_slot = $3 AND fence = $4
 RETURNING parked
 """
 _RELEASE: Final = """
-UPDATE cursor SET owner = NULL WHERE source = $1 AND "group" = $2 AND first_slot = $3 AND fence = $4
+UPDATE cursor SET owner = NULL WHERE source = $1 AND "group" = $2 AND first_slot = $3 AND owner = $4
 """
 _END: Final = 'DELETE FROM cursor WHERE source = $1 AND "group" = $2 AND first_slot = $3 AND fence = $4'
 _COUNT: Final = """
@@ -104,9 +104,10 @@ async def claim(
     return Claimed(position, row["fence"], row["parked"], (row["first_slot"], row["last_slot"]), row["until"])
 
 
-async def release(tx: "Tx", place: Place, fence: int) -> None:
-    """Leave the place to whoever comes; nothing when it is another's already."""
-    await tx.execute(_RELEASE, place.source, place.group, place.slots[0], fence)
+async def release(tx: "Tx", place: Place, owner: str) -> None:
+    """Leave the place to whoever comes; nothing when it is another's already. Not by its fence: one whose claim was
+    cut off, or whose place was split meanwhile, does not know it."""
+    await tx.execute(_RELEASE, place.source, place.group, place.slots[0], owner)
 
 
 async def end(tx: "Tx", place: Place, fence: int) -> None:

@@ -1,0 +1,180 @@
+"""One process of a shop, in this one: its own owner id, connections and client of the broker, which can be killed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from tests import databases
+from tests.brokers.proxy import Proxy
+from tradepost.kernel.brokers.enrolment import check
+from tradepost.kernel.brokers.opening import open_broker
+from tradepost.kernel.brokers.port import Broker, Intake, Moved, Publisher, Topology, Unit
+from tradepost.kernel.database import connect
+from tradepost.kernel.ids import new_id
+from tradepost.kernel.log.batch import Raw
+from tradepost.kernel.log.clocks import Clocks
+from tradepost.kernel.log.effects import Pieces
+from tradepost.kernel.log.subscription import Group
+from tradepost.kernel.log.team import Team
+from tradepost.kernel.migrate import role_of, url_as
+from tradepost.kernel.staff import consumers_of, receivers_of, relays_of
+from tradepost.kernel.tasks import end
+from tradepost.settings import BrokerSettings
+
+SHARDS: Final = 4
+PARTITIONS: Final = 6
+CLOSING_S: Final = 5.0
+
+Hook = Callable[[], Awaitable[None]]
+
+
+async def nowhere() -> None:
+    """Nothing happens there."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What happens at two moments: a part of a piece was `published` and confirmed, and the relay's place did not move
+    yet; what a broker brought `took` effect, and the broker does not know yet."""
+
+    published: Hook = nowhere
+    took: Hook = nowhere
+
+
+class Part:
+    """`relays` publishes the log, and `serves` takes events in for `groups`; `declares` names the groups that are
+    deployed, those that it serves where nothing is said."""
+
+    def __init__(
+        self,
+        kind: str,
+        url: str,
+        name: str,
+        broker: str,
+        groups: Sequence[Group],
+        hooks: Hooks,
+        *,
+        relays: bool = True,
+        serves: bool = True,
+        declares: Sequence[Group] | None = None,
+    ) -> None:
+        self.kind, self.url, self.name, self.groups = kind, url, name, tuple(groups)
+        self.owner = new_id()
+        self.teams: list[Team[Any]] = []
+        self.proxy: Proxy | None = None
+        self._address, self._hooks = broker, hooks
+        self._relays, self._serves = relays, serves
+        self._topology = Topology((name,), self.groups if declares is None else tuple(declares))
+        self._broker: Broker | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stack = AsyncExitStack()
+
+    async def start(self) -> None:
+        """As a process does: declare, open, and work. Errors: WrongBroker."""
+        self.clocks = Clocks({self.name: self.url}, databases.SECRET, self.owner, frozenset({self.name}))
+        self._stack.push_async_callback(self.clocks.close)
+        url = url_as(self.url, role_of(self.name), databases.SECRET)
+        self.db = await self._stack.enter_async_context(connect(url, self.name))
+        self.db.on_events = (await self.clocks.of(self.name)).poke
+        if self.kind != "log":
+            self._broker = await self._open_broker()
+        if self._serves:
+            for group in self.groups:
+                await check(self.db, group, self._broker)
+        self.teams = self._hired()
+        self._tasks = [asyncio.create_task(team.run()) for team in self.teams]
+
+    @property
+    def workers(self) -> list[Any]:
+        return [worker for team in self.teams for worker in team.workers]
+
+    @property
+    def net(self) -> Proxy:
+        """What lies between it and the broker."""
+        assert self.proxy is not None
+        return self.proxy
+
+    async def stop(self) -> None:
+        """In order: what is under way is given up, and the units are left to others."""
+        await end(self._tasks)
+        if self._broker is not None:
+            await self._broker.close()
+        await self._stack.aclose()
+        if self.proxy is not None:
+            await self.proxy.stop()
+
+    async def kill(self) -> None:
+        """Without a goodbye: all of its connections end first, and whatever it says after that, nobody hears."""
+        if self.proxy is not None:
+            self.proxy.refuse()
+        if hasattr(self, "db"):
+            self.db._pool.terminate()
+            for ticks in self.clocks.values():
+                ticks.pool.terminate()
+        await end(self._tasks)
+        if self._broker is not None:
+            with suppress(Exception):
+                await asyncio.wait_for(self._broker.close(), CLOSING_S)
+        await self._stack.aclose()
+        if self.proxy is not None:
+            await self.proxy.stop()
+
+    def _hired(self) -> list[Team[Any]]:
+        if self._broker is None:
+            return [consumers_of(self.name, self.groups, self.db, self.clocks)] if self._serves else []
+        hooked = Hooked(self._broker, self._hooks)
+        hired: list[Team[Any]] = []
+        if self._serves:
+            hired.append(receivers_of(self.name, self.groups, self.db, self.clocks, hooked))
+        if self._relays:
+            hired.append(relays_of(self.name, self.db, self.clocks, hooked))
+        return hired
+
+    async def _open_broker(self) -> Broker:
+        if self.kind == "rabbitmq":
+            parts = urlsplit(self._address)
+            self.proxy = Proxy(parts.port or 5672)
+            await self.proxy.start()
+            user, _, _ = parts.netloc.rpartition("@")
+            url = parts._replace(netloc=f"{user}@127.0.0.1:{self.proxy.port}").geturl()
+            settings = BrokerSettings("rabbitmq", rabbitmq_url=url, shards=SHARDS)
+        else:
+            self.proxy = Proxy(int(self._address.rpartition(":")[2]), renames=True)
+            await self.proxy.start()
+            settings = BrokerSettings("kafka", kafka_bootstrap=f"127.0.0.1:{self.proxy.port}", partitions=PARTITIONS)
+        broker = open_broker(settings, self._topology)
+        assert broker is not None
+        await broker.declare()
+        return broker
+
+
+class Hooked:
+    """The broker, with moments at which a test steps in."""
+
+    def __init__(self, broker: Broker, hooks: Hooks) -> None:
+        self.kind, self.together = broker.kind, broker.together
+        self.declare, self.units, self.begin, self.close = broker.declare, broker.units, broker.begin, broker.close
+        self._broker, self._hooks = broker, hooks
+
+    def publisher(self) -> Publisher:
+        return _HookedPublisher(self._broker.publisher(), self._hooks)
+
+    async def receive(self, units: Sequence[Unit], intake: Intake) -> None:
+        async def take(pieces: Pieces, moved: Moved) -> None:
+            await intake.take(pieces, moved)
+            await self._hooks.took()
+
+        await self._broker.receive(units, replace(intake, take=take))
+
+
+class _HookedPublisher:
+    def __init__(self, publisher: Publisher, hooks: Hooks) -> None:
+        self.close = publisher.close
+        self._publisher, self._hooks = publisher, hooks
+
+    async def publish(self, source: str, events: Sequence[Raw]) -> None:
+        await self._publisher.publish(source, events)
+        await self._hooks.published()

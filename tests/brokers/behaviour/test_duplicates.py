@@ -1,0 +1,119 @@
+"""What is delivered or published twice takes effect once, whoever died in between and whoever wakes up late."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.brokers.behaviour.apart import apart
+from tests.brokers.behaviour.part import Hooks
+from tests.brokers.behaviour.rig import PATIENCE_S, Shop
+from tests.brokers.behaviour.things import recording
+from tradepost.kernel.database import Tx
+from tradepost.kernel.events import Event
+
+THINGS = [f"thing-{n}" for n in range(10)]
+
+on_brokers = pytest.mark.parametrize("kind", ["rabbitmq", "kafka"], indirect=True)
+
+
+class Stand:
+    """A place in the code where whoever comes to it stands still for ever: the first `passes` times he may pass."""
+
+    def __init__(self, passes: int = 0) -> None:
+        self._passes = passes
+        self._reached = asyncio.Event()
+
+    async def still(self) -> None:
+        if self._passes:
+            self._passes -= 1
+            return
+        self._reached.set()
+        await asyncio.Event().wait()
+
+    async def reached(self) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await self._reached.wait()
+
+
+@on_brokers
+async def test_what_took_effect_and_was_not_acknowledged_is_delivered_again_and_does_nothing(shop: Shop) -> None:
+    stand = Stand()
+    dying = shop.part(shop.group(), hooks=Hooks(took=stand.still))
+    await dying.start()
+    await shop.move(*THINGS, *THINGS)
+    await stand.reached()
+    assert await shop.effects() != {}
+    await dying.kill()
+    async with shop.running(shop.group()):
+        await shop.took_all_once()
+
+
+async def test_a_consumer_that_is_killed_in_mid_batch_has_done_nothing_and_another_does_it(shop: Shop) -> None:
+    stand = Stand(passes=1)
+
+    async def handle(tx: Tx, events: Sequence[Event[Any]]) -> None:
+        await recording("recorder")(tx, events)
+        await stand.still()
+
+    dying = shop.part(shop.group(handler=handle))
+    await dying.start()
+    await shop.move("first")
+    await shop.took(1)
+    await shop.move(*THINGS, *THINGS)
+    await stand.reached()
+    assert await shop.effects() == {"first": [1]}
+    await dying.kill()
+    async with shop.running(shop.group()):
+        await shop.took_all_once()
+
+
+@on_brokers
+@pytest.mark.parametrize("passes", [0, 2], ids=["at the first part of a piece", "in the middle of a piece"])
+async def test_a_relay_that_is_killed_between_confirm_and_cursor_leaves_duplicates_that_do_nothing(
+    shop: Shop, passes: int
+) -> None:
+    stand = Stand(passes)
+    async with shop.running(shop.group(), relays=False):
+        dying = shop.part(shop.group(), serves=False, hooks=Hooks(published=stand.still))
+        await shop.move(*THINGS, *THINGS, *THINGS, *THINGS)
+        await dying.start()
+        await stand.reached()
+        await dying.kill()
+        await shop.took(len(THINGS) * (passes + 1))
+        assert await _relayed(shop) == 0
+        async with shop.running(shop.group(), serves=False):
+            await shop.took_all_once()
+
+
+@on_brokers
+async def test_two_relays_share_one_log_and_what_they_publish_stays_in_order(shop: Shop) -> None:
+    async with (
+        shop.running(shop.group(), relays=False),
+        shop.running(shop.group(), serves=False) as one,
+        shop.running(shop.group(), serves=False) as other,
+    ):
+        for _ in range(10):
+            await shop.move(*THINGS, *THINGS)
+        await shop.took_all_once()
+        assert [len(part.workers) for part in (one, other)] == [1, 1]
+
+
+@on_brokers
+@pytest.mark.parametrize("moment", ["published"])
+async def test_a_paused_relay_that_wakes_up_late_publishes_nothing_that_takes_effect(shop: Shop, moment: str) -> None:
+    async with shop.running(shop.group(), relays=False), apart(shop, pauses=moment, serves=False) as paused:
+        await shop.move(*THINGS, *THINGS)
+        await paused.says("there")
+        async with shop.running(shop.group(), serves=False):
+            await shop.took_all_once()
+            paused.wake()
+            for _ in range(5):
+                await shop.move(*THINGS)
+            await shop.took_all_once()
+
+
+async def _relayed(shop: Shop) -> int:
+    """Up to which event the relay's place has moved."""
+    return int(await shop.db.fetchval("SELECT last_id FROM cursor WHERE \"group\" = 'relay' AND tick = 1"))

@@ -1,0 +1,89 @@
+"""Processes share a group's work by keys: they join, leave, die and fall asleep, and each event takes effect once."""
+
+import asyncio
+import random
+
+import pytest
+
+from tests.brokers.behaviour.apart import apart
+from tests.brokers.behaviour.part import Part
+from tests.brokers.behaviour.rig import Shop, until
+from tests.brokers.behaviour.test_order import THINGS, write
+from tests.brokers.behaviour.things import recording
+from tradepost.kernel.log.subscription import Group
+
+
+def noting(shop: Shop, who: str) -> Group:
+    return shop.group(handler=recording("recorder", who))
+
+
+async def test_members_share_the_work_and_no_key_is_taken_in_by_two(shop: Shop) -> None:
+    names = ("one", "two", "three")
+    parts = [shop.part(noting(shop, name)) for name in names]
+    await asyncio.gather(*(part.start() for part in parts))
+    await shop.move(*THINGS)
+    await until(lambda: _have_all(shop, set(names)), "each member takes some in")
+    await shop.took_all_once()
+    await shop.db.fetch("DELETE FROM effect; DELETE FROM thing")
+    for _ in range(5):
+        await shop.move(*THINGS)
+    await shop.took(5 * len(THINGS))
+    notes = await shop.notes()
+    assert {len(who) for who in notes.values()} == {1}
+    assert set.union(*notes.values()) == set(names)
+
+
+async def _have_all(shop: Shop, names: set[str]) -> bool:
+    await shop.move(*THINGS)
+    return set().union(*(await shop.notes()).values()) == names
+
+
+async def test_members_join_leave_and_die_while_events_pour_in(shop: Shop) -> None:
+    lot = random.Random(7)
+    members = [await _joined(shop), await _joined(shop)]
+    for n in range(6):
+        writing = asyncio.create_task(write(shop, 12))
+        gone = members.pop(lot.randrange(len(members)))
+        await (gone.kill() if n % 3 else gone.stop())
+        members.append(await _joined(shop))
+        await writing
+    await shop.took_all_once()
+
+
+async def _joined(shop: Shop) -> Part:
+    part = shop.part(shop.group())
+    await part.start()
+    return part
+
+
+async def test_a_member_that_is_paused_in_mid_batch_and_wakes_up_late_changes_nothing(shop: Shop) -> None:
+    await _sleep_and_wake(shop, "handling")
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq", "kafka"], indirect=True)
+async def test_a_member_that_is_paused_before_it_acknowledges_and_wakes_up_late_changes_nothing(shop: Shop) -> None:
+    await _sleep_and_wake(shop, "took")
+
+
+async def _sleep_and_wake(shop: Shop, moment: str) -> None:
+    async with shop.running(shop.group(), serves=False), apart(shop, pauses=moment, relays=False) as paused:
+        await shop.move(*THINGS, *THINGS)
+        await paused.says("there")
+        async with shop.running(shop.group(), relays=False):
+            await shop.took_all_once()
+            paused.wake()
+            for _ in range(5):
+                await shop.move(*THINGS)
+            await shop.took_all_once()
+
+
+async def test_processes_of_their_own_that_are_killed_lose_and_double_nothing(shop: Shop) -> None:
+    async with apart(shop) as one, apart(shop) as other:
+        await write(shop, 20)
+        await shop.took(100)
+        one.kill()
+        await write(shop, 20)
+        async with apart(shop):
+            await write(shop, 20)
+            other.kill()
+            await shop.took_all_once()
