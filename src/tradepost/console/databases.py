@@ -8,6 +8,7 @@ from typing import Any, Final
 import asyncpg
 
 from tradepost.console.instance import InstanceError, database_urls
+from tradepost.kernel.brokers.opening import NoClient
 from tradepost.kernel.database import Database, connect
 from tradepost.kernel.log.clocks import Clocks
 from tradepost.kernel.log.subscription import Group
@@ -34,7 +35,7 @@ def failing() -> Iterator[None]:
     """Whatever keeps the command from its work ends the process with 2 and one line on standard error."""
     try:
         yield
-    except (InstanceError, SettingsError, PostgresError, Rebased, Unknown, OSError) as error:
+    except (InstanceError, SettingsError, PostgresError, NoClient, Rebased, Unknown, OSError) as error:
         raise SystemExit(say(str(error) or type(error).__name__)) from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise SystemExit(say(f"the database: {error}")) from None

@@ -1,39 +1,41 @@
 """The figures for Prometheus: requests, consumers, and the process."""
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-import asyncpg
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tradepost.gateway.app import Gateway
+from tradepost.gateway.lag import LogFigures
 from tradepost.gateway.routes import Routes
 from tradepost.gateway.traffic import BOUNDS_S, Traffic
 from tradepost.gateway.upstream_figures import UpstreamFigures
 from tradepost.gateway.upstreams import Upstream
-from tradepost.kernel.database import Database
 from tradepost.kernel.log.retention import IDS_AHEAD
 from tradepost.kernel.runtime import Running
+from tradepost.kernel.service import Service
+from tradepost.kernel.telemetry import FIGURES
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-PATIENCE_S: Final = 2.0
-
-_PARKED: Final = 'SELECT source, "group", sum(parked)::bigint AS parked FROM cursor GROUP BY source, "group"'
-
-Parked = Mapping[tuple[str, str], int]
 
 
 class Metrics:
     """Everything that is measured in this process."""
 
-    def __init__(self, routes: Routes, gateway: Gateway, running: Running, remote: Sequence[Upstream] = ()) -> None:
-        self._running = running
-        self._figures = _Figures(routes, gateway, running)
+    def __init__(
+        self,
+        routes: Routes,
+        gateway: Gateway,
+        services: Sequence[Service],
+        running: Running,
+        remote: Sequence[Upstream] = (),
+    ) -> None:
+        self._log = LogFigures(services, running)
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self._figures)
+        self._registry.register(_Figures(routes, gateway, running))
+        self._registry.register(self._log)
         self._registry.register(UpstreamFigures(remote))
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -41,35 +43,18 @@ class Metrics:
 
     async def render(self) -> str:
         """The text that Prometheus reads."""
-        databases = list(self._running.databases.values())
-        counted = await asyncio.gather(*(_parked(database) for database in databases))
-        self._figures.parked = {place: count for counts in counted for place, count in counts.items()}
-        return generate_latest(self._registry).decode()
-
-
-async def _parked(database: Database) -> Parked:
-    """Events set aside, by (source, group); nothing while the database does not answer."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            rows = await database.fetch(_PARKED)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        return {}
-    return {(row["source"], row["group"]): row["parked"] for row in rows}
+        await self._log.refresh()
+        return generate_latest(self._registry).decode() + generate_latest(FIGURES).decode()
 
 
 class _Figures(Collector):
     def __init__(self, routes: Routes, gateway: Gateway, running: Running) -> None:
         self._routes, self._gateway, self._running = routes, gateway, running
-        self.parked: Parked = {}
 
     def collect(self) -> Iterator[Metric]:
         yield from _requests([route.traffic for route in self._routes if route.traffic.statuses])
         yield from self._under_way()
         yield from self._consumers()
-        parked = GaugeMetricFamily("tradepost_parked_events", "Events set aside.", labels=["source", "group"])
-        for place, count in self.parked.items():
-            parked.add_metric(place, count)
-        yield parked
 
     def _under_way(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("tradepost_http_requests_in_flight", "Calls under way.", labels=["kind"])

@@ -70,7 +70,7 @@ def open_gateway(
     }
     apps |= {upstream.service.name: upstream for upstream in remote}
     gateway = Gateway(routes, apps, verifier, limited=limited, seal=seal)
-    desk = _desk(tables, everywhere, health, Metrics(routes, gateway, running, remote))
+    desk = _desk(tables, everywhere, health, Metrics(routes, gateway, services, running, remote))
     no_database = cast(Database, None)  # none of the gateway's handlers takes a `tx`
     apps[NAME] = build(api.endpoints, desk, no_database, verifier)
     return Opened(gateway, health)

@@ -5,8 +5,10 @@ import sys
 from typing import Any, Final
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 LEVEL: Final = logging.INFO
+FIGURES: Final = CollectorRegistry()  # what services measure about their own work, for /metrics
 QUIET: Final = ("uvicorn", "asyncio", "aiohttp.access")  # heard from WARNING on
 
 

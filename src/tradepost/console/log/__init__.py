@@ -4,6 +4,7 @@ from typing import Final
 
 from cyclopts import App
 
+from tradepost.console.log.dead import dead, redrive
 from tradepost.console.log.lag import lag
 from tradepost.console.log.parked import drop, parked, retry
 from tradepost.console.log.rebase import rebase
@@ -52,6 +53,14 @@ Ends with 1 when they can't be joined, with 2 when it could not try.
 Examples:
   tradepost log merge order payment 8"""
 
+DEAD_EXAMPLES: Final = """Ends with 2 when it could not look.
+
+Examples:
+  TRADEPOST_BROKER=rabbitmq tradepost log dead"""
+REDRIVE_EXAMPLES: Final = """Ends with 1 when there were none, with 2 when it could not try.
+
+Examples:
+  TRADEPOST_BROKER=rabbitmq tradepost log redrive shipping"""
 SWITCH_EXAMPLES: Final = """Ends with 1 while processes run or a group is behind, with 2 when it could not try.
 
 Examples:
@@ -65,5 +74,7 @@ log.command(retry, help_epilogue=RETRY_EXAMPLES)
 log.command(drop, help_epilogue=DROP_EXAMPLES)
 log.command(split, help_epilogue=SPLIT_EXAMPLES)
 log.command(merge, help_epilogue=MERGE_EXAMPLES)
+log.command(dead, help_epilogue=DEAD_EXAMPLES)
+log.command(redrive, help_epilogue=REDRIVE_EXAMPLES)
 log.command(switch, help_epilogue=SWITCH_EXAMPLES)
 log.command(rebase)

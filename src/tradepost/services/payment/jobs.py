@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import structlog
+from prometheus_client import Gauge
 
 from tradepost.kernel.log.dispatch import is_retryable
 from tradepost.kernel.service import Job
+from tradepost.kernel.telemetry import FIGURES
 from tradepost.services.payment import commands
 from tradepost.services.payment.desk import Desk
 from tradepost.services.payment.domain.keys import charge_key
@@ -21,6 +23,10 @@ from tradepost.services.payment.repository import claims
 from tradepost.services.payment.simulator import books
 
 ANSWER_TIMEOUT_S: Final = 20.0  # well within a lease
+
+OVERDUE: Final = Gauge(
+    "tradepost_payments_overdue", "Payments and refunds that wait for the provider for over 10 min.", registry=FIGURES
+)
 
 R = TypeVar("R", ChargeRequest, RefundRequest, str)
 
@@ -51,6 +57,7 @@ async def sweep(desk: Desk) -> bool:
     async with desk.db.transaction() as tx:
         payments, refunds = await claims.to_find(tx)
         many_old = await claims.purge_webhooks(tx)
+        OVERDUE.set(await claims.overdue(tx))
     charge_keys = [charge_key(payment.order_id) for _, payment in payments]
     refund_keys = [refund.key for refund in refunds]
     if charge_keys or refund_keys:

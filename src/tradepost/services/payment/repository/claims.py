@@ -13,8 +13,10 @@ LEASE_S: Final = 30
 BATCH: Final = 500  # payments, and as many refunds
 WEBHOOKS_KEPT_DAYS: Final = 30
 PURGE_LIMIT: Final = 1_000  # rows
+OVERDUE_MIN: Final = 10  # since anything was heard
 
 _FREE: Final = "due_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())"
+_LONG_AGO: Final = f"updated_at < now() - interval '{OVERDUE_MIN} minutes'"
 
 # The predicate names its tasks, as the partial index of the job that asks for them does.
 _CLAIM_PAYMENTS: Final = f"""
@@ -48,6 +50,13 @@ DELETE FROM webhook WHERE (provider, event_id) IN (
     SELECT provider, event_id FROM webhook WHERE at < now() - interval '{WEBHOOKS_KEPT_DAYS} days'
     ORDER BY at LIMIT {PURGE_LIMIT} FOR UPDATE SKIP LOCKED)
 """
+# The predicates name their tasks, as the partial indexes do. A payment that waits for its buyer may wait.
+_OVERDUE: Final = f"""
+SELECT (SELECT count(*) FROM payment WHERE task IN ('charge', 'void') AND {_LONG_AGO})
+     + (SELECT count(*) FROM payment WHERE task = 'find' AND status <> 'requires_action' AND {_LONG_AGO})
+     + (SELECT count(*) FROM refund WHERE task = 'refund' AND {_LONG_AGO})
+     + (SELECT count(*) FROM refund WHERE task = 'find' AND {_LONG_AGO})
+"""
 
 
 async def to_send(tx: Tx) -> tuple[Sequence[tuple[Task, Payment]], Sequence[RefundRequest]]:
@@ -58,6 +67,11 @@ async def to_send(tx: Tx) -> tuple[Sequence[tuple[Task, Payment]], Sequence[Refu
 async def to_find(tx: Tx) -> tuple[Sequence[tuple[Task, Payment]], Sequence[RefundRequest]]:
     """Payments and refunds whose fate the provider should have told by now."""
     return await _payments(tx, _FIND), await _refunds(tx, _FIND_REFUNDS)
+
+
+async def overdue(tx: Tx) -> int:
+    """How many payments and refunds wait for the provider for over ten minutes."""
+    return int(await tx.fetchval(_OVERDUE))
 
 
 async def take_in(tx: Tx, provider: str, event_ids: Collection[str]) -> Collection[str]:
