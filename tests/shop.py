@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -116,15 +116,18 @@ async def eventually(look: Any, holds: Any, seconds: float = PATIENCE_S) -> Any:
 
 
 @asynccontextmanager
-async def open_shop(database_url: str, data: Path, pace: str = "3600,3600") -> AsyncIterator[Shop]:
-    """A shop whose parcels move when the test turns the carrier's clock."""
+async def open_shop(
+    database_url: str, data: Path, pace: str = "3600,3600", apart: Mapping[str, str] | None = None
+) -> AsyncIterator[Shop]:
+    """A shop whose parcels move when the test turns the carrier's clock. The services of `apart` have databases of
+    their own."""
     settings = setting.read(
         {"TRADEPOST_DATA": str(data), "TRADEPOST_CARRIER_PACE": pace, "TRADEPOST_RATE_LIMITS": "off"}
     )
     keys = load_or_create_keys(settings.data / KEYS)
     public = {keys.current.kid: keys.current.public}
     site = Site(
-        databases=dict.fromkeys((service.name for service in SERVICES), database_url),
+        databases={**dict.fromkeys((service.name for service in SERVICES), database_url), **(apart or {})},
         secret=databases.SECRET,
         data=settings.data,
         settings=settings.of_services,

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tradepost.console.backup.place import Target
+from tradepost.kernel.log.lag import RELAY
+from tradepost.kernel.migrate import INBOX_DAYS
 from tradepost.kernel.service import Service
 from tradepost.main import SERVICES
 
-RELAY: Final = "relay"  # its group, in the publisher's schema
-KEPT: Final = timedelta(days=6)  # an inbox keeps a week; what is older was taken in long before
+KEPT: Final = timedelta(days=INBOX_DAYS - 1)  # what is older was taken in long before, and may be forgotten
 
 _INTAKE: Final = 'SELECT source, "group", broker, since_id FROM "{schema}".intake ORDER BY source, "group"'
 _PUBLISHED: Final = """
@@ -38,7 +39,25 @@ FROM log.tick AS found WHERE found.id = $1 AND source = $2 AND "group" = $3 AND 
 _REPORT: Final = """
 SELECT log.report($1, $2, first_slot, tick) FROM "{source}".cursor WHERE source = $1 AND "group" = $2
 """
+# The days that an inbox forgets by now, though what a relay publishes again is recognised by them.
+_OLD_DAYS: Final = """
+SELECT relname AS name FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+WHERE inhparent = '"{schema}".inbox'::regclass AND relname ~ '^inbox_[0-9]{{8}}$'
+  AND to_date(substr(relname, 7), 'YYYYMMDD') < now() - make_interval(days => $1)
+"""
+_KEEP: Final = """
+ALTER TABLE "{schema}".inbox DETACH PARTITION "{schema}"."{name}";
+INSERT INTO "{schema}".inbox SELECT * FROM "{schema}"."{name}";
+DROP TABLE "{schema}"."{name}"
+"""
 _FORGET: Final = 'DELETE FROM "{schema}".kafka_offset'
+
+
+async def keep_taken(connection: Any, schemas: Sequence[str]) -> None:
+    """Let the inboxes of an old backup know what they knew, before a migration drops their old days."""
+    for schema in schemas:
+        for row in await connection.fetch(_OLD_DAYS.format(schema=schema), INBOX_DAYS - 1):
+            await connection.execute(_KEEP.format(schema=schema, name=row["name"]))
 
 
 async def go_back(targets: Sequence[Target], made_at: datetime) -> Sequence[str]:

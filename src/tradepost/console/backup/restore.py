@@ -62,6 +62,7 @@ async def _fill(
         await target.connection.execute(_READERS, kept)
         await _load(installation, target, [folder / f"{service}.dump" for service in kept], echo)
         await _check(target, origin, kept)
+        await relay.keep_taken(target.connection, kept)
     schemas = [(service.name, service.package) for service in SERVICES if service.name in target.services]
     await migrate(target.url, schemas, secret)
 
