@@ -22,6 +22,7 @@ def hurry(replace: Callable[[Any, str, Any], None]) -> None:
     replace(team, "BEAT_S", BEAT_S)
     replace(roster, "STALE_S", STALE_S)
     replace(reception, "CLAIM_S", BEAT_S)
+    replace(receiver, "LOOK_S", BEAT_S)
     for module in (consumer, receiver):
         replace(module, "STANDBY_S", STANDBY_S)
         replace(module, "BACK_OFF_S", BACK_OFF_S)

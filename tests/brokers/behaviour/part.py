@@ -11,7 +11,7 @@ from tests import databases
 from tests.brokers.proxy import Proxy
 from tradepost.kernel.brokers.enrolment import check
 from tradepost.kernel.brokers.opening import open_broker
-from tradepost.kernel.brokers.port import Broker, Intake, Moved, Publisher, Topology, Unit
+from tradepost.kernel.brokers.port import Broker, BrokerError, Intake, Moved, Publisher, Topology, Unit
 from tradepost.kernel.database import connect
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.log.batch import Raw
@@ -66,11 +66,12 @@ class Part:
         self.teams: list[Team[Any]] = []
         self.proxy: Proxy | None = None
         self._address, self._hooks = broker, hooks
-        self._relays, self._serves = relays, serves
+        self.relays, self.serves = relays, serves
         self._topology = Topology((name,), self.groups if declares is None else tuple(declares))
         self._broker: Broker | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
+        self._gone = False
 
     async def start(self) -> None:
         """As a process does: declare, open, and work. Errors: WrongBroker."""
@@ -81,7 +82,7 @@ class Part:
         self.db.on_events = (await self.clocks.of(self.name)).poke
         if self.kind != "log":
             self._broker = await self._open_broker()
-        if self._serves:
+        if self.serves:
             for group in self.groups:
                 await check(self.db, group, self._broker)
         self.teams = self._hired()
@@ -99,24 +100,28 @@ class Part:
 
     async def stop(self) -> None:
         """In order: what is under way is given up, and the units are left to others."""
-        await end(self._tasks)
-        if self._broker is not None:
-            await self._broker.close()
-        await self._stack.aclose()
-        if self.proxy is not None:
-            await self.proxy.stop()
+        if not self._gone:
+            self._gone = True
+            await self._end()
 
     async def kill(self) -> None:
         """Without a goodbye: all of its connections end first, and whatever it says after that, nobody hears."""
+        if self._gone:
+            return
         if self.proxy is not None:
             self.proxy.refuse()
         if hasattr(self, "db"):
             self.db._pool.terminate()
+        if hasattr(self, "clocks"):
             for ticks in self.clocks.values():
                 ticks.pool.terminate()
+        self._gone = True
+        await self._end()
+
+    async def _end(self) -> None:
         await end(self._tasks)
         if self._broker is not None:
-            with suppress(Exception):
+            with suppress(BrokerError):
                 await asyncio.wait_for(self._broker.close(), CLOSING_S)
         await self._stack.aclose()
         if self.proxy is not None:
@@ -124,12 +129,12 @@ class Part:
 
     def _hired(self) -> list[Team[Any]]:
         if self._broker is None:
-            return [consumers_of(self.name, self.groups, self.db, self.clocks)] if self._serves else []
+            return [consumers_of(self.name, self.groups, self.db, self.clocks)] if self.serves else []
         hooked = Hooked(self._broker, self._hooks)
         hired: list[Team[Any]] = []
-        if self._serves:
+        if self.serves:
             hired.append(receivers_of(self.name, self.groups, self.db, self.clocks, hooked))
-        if self._relays:
+        if self.relays:
             hired.append(relays_of(self.name, self.db, self.clocks, hooked))
         return hired
 

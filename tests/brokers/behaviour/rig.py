@@ -19,6 +19,8 @@ from tradepost.kernel.events import Cause, Fact
 from tradepost.kernel.log.subscription import Group, on
 from tradepost.kernel.migrate import password_of, role_of, url_as
 
+_READING: Final = 'SELECT count(DISTINCT "group") FROM cursor WHERE "group" = ANY ($1)'
+_SERVED: Final = f'SELECT (SELECT count(*) FROM intake WHERE "group" = ANY ($1)) - ({_READING})'
 PROBE: Final = "probe"
 PATIENCE_S: Final = 30.0
 POLL_S: Final = 0.02
@@ -60,9 +62,11 @@ class Shop:
 
     @asynccontextmanager
     async def running(self, *groups: Group, **how: Any) -> AsyncIterator[Part]:
-        """One that works, and ends in order."""
+        """One that works, has its groups read to the end of the log where they must, and ends in order."""
         part = self.part(*groups, **how)
         await part.start()
+        if part.serves:
+            await until(lambda: self._is_served(part), "its groups are served")
         yield part
         await part.stop()
 
@@ -142,6 +146,11 @@ class Shop:
     async def _relay_is_beyond(self, tick: int) -> bool:
         at = await self.db.fetch("SELECT tick >= $1 AS there FROM cursor WHERE \"group\" = 'relay'", tick)
         return bool(at) and all(row["there"] for row in at)
+
+    async def _is_served(self, part: Part) -> bool:
+        names = [group.name for group in part.groups]
+        served = await self.db.fetchval(_READING if part.kind == "log" else _SERVED, names)
+        return bool(served == len(names))
 
     async def _has_taken(self, group: str, count: int, without: Sequence[str] = ()) -> bool:
         return bool(await self.db.fetchval(_TAKEN, group, list(without)) >= count)

@@ -40,12 +40,11 @@ class Stand:
 @on_brokers
 async def test_what_took_effect_and_was_not_acknowledged_is_delivered_again_and_does_nothing(shop: Shop) -> None:
     stand = Stand()
-    dying = shop.part(shop.group(), hooks=Hooks(took=stand.still))
-    await dying.start()
-    await shop.move(*THINGS, *THINGS)
-    await stand.reached()
-    assert await shop.effects() != {}
-    await dying.kill()
+    async with shop.running(shop.group(), hooks=Hooks(took=stand.still)) as dying:
+        await shop.move(*THINGS, *THINGS)
+        await stand.reached()
+        assert await shop.effects() != {}
+        await dying.kill()
     async with shop.running(shop.group()):
         await shop.took_all_once()
 
@@ -57,14 +56,13 @@ async def test_a_consumer_that_is_killed_in_mid_batch_has_done_nothing_and_anoth
         await recording("recorder")(tx, events)
         await stand.still()
 
-    dying = shop.part(shop.group(handler=handle))
-    await dying.start()
-    await shop.move("first")
-    await shop.took(1)
-    await shop.move(*THINGS, *THINGS)
-    await stand.reached()
-    assert await shop.effects() == {"first": [1]}
-    await dying.kill()
+    async with shop.running(shop.group(handler=handle)) as dying:
+        await shop.move("first")
+        await shop.took(1)
+        await shop.move(*THINGS, *THINGS)
+        await stand.reached()
+        assert await shop.effects() == {"first": [1]}
+        await dying.kill()
     async with shop.running(shop.group()):
         await shop.took_all_once()
 

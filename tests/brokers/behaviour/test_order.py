@@ -31,7 +31,7 @@ async def test_events_take_effect_once_and_in_order_per_key(shop: Shop) -> None:
 
 async def test_several_writers_and_several_members_keep_the_order_of_each_key(shop: Shop) -> None:
     async with shop.running(shop.group()), shop.running(shop.group()), shop.running(shop.group()):
-        await asyncio.gather(*(write(shop, 40) for _ in range(4)))
+        await asyncio.gather(*(write(shop, 15) for _ in range(4)))
         await shop.took_all_once()
 
 

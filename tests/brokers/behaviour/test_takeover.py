@@ -1,4 +1,4 @@
-"""A shop that ran on the log goes on with a broker where it stood; back, or to another broker, it is not let by chance."""
+"""A shop that ran on the log goes on with a broker where it stood; nobody goes back, or elsewhere, by accident."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -18,12 +18,16 @@ from tradepost.kernel.log.inbox import CatchUp
 from tradepost.kernel.log.roster import Roster
 from tradepost.kernel.log.subscription import Group
 from tradepost.kernel.log.ticks import Rebased
+from tradepost.kernel.tasks import end
 
 if TYPE_CHECKING:
     from tradepost.kernel.database import Database, Tx
     from tradepost.kernel.log.clocks import Clocks
 
+LOOK_S: Final = 1.0  # how long a replay waits for those who have nothing to take in
 STEADY_S: Final = 30.0  # a reception that lasted so long was a good one
+
+_CATCHES_UP: Final = 'SELECT EXISTS (SELECT FROM cursor WHERE "group" = $1)'
 
 logger = structlog.get_logger()
 
@@ -46,7 +50,7 @@ class Receiver:
             begun = asyncio.get_running_loop().time()
             try:
                 await self._catch_up()
-                await self._broker.receive(self.units, intake)
+                await self._receive(intake)
             except CatchUp:
                 continue
             except Fenced:
@@ -73,6 +77,18 @@ class Receiver:
                     await reader.finish()
                 except Fenced:
                     await asyncio.sleep(STANDBY_S)
+
+    async def _receive(self, intake: Intake) -> None:
+        """Take in what the broker brings. Errors: CatchUp when the log is to be read first, though nothing comes."""
+        receiving = asyncio.ensure_future(self._broker.receive(self.units, intake))
+        try:
+            while not receiving.done():
+                await asyncio.wait([receiving], timeout=LOOK_S)
+                if await self._db.fetchval(_CATCHES_UP, self.group.name):
+                    raise CatchUp(self.group.name)
+            await receiving
+        finally:
+            await end([receiving])
 
     async def _places(self, source: str) -> list[cursor.Place]:
         return await cursor.places(self._db, source, self.group.name)
