@@ -1,10 +1,11 @@
-"""From a broker back to the log: every group goes on where the log ends, once it has taken in all that is before."""
+"""What the log can do for groups that a broker serves: take them back, and bring what the broker has lost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tradepost.kernel.brokers.relay import RELAY
+from tradepost.kernel.log.inbox import HOLD_ALONE
 from tradepost.kernel.log.lag import behind
 from tradepost.kernel.log.roster import ALIVE
 from tradepost.kernel.log.subscription import Group
@@ -18,6 +19,15 @@ INSERT INTO "{schema}".cursor (source, "group", tick, tick_uuid) VALUES ($1, $2,
 _NO_OFFSETS: Final = 'DELETE FROM "{schema}".kafka_offset WHERE source = $1 AND "group" = $2'
 _UNSERVED: Final = 'DELETE FROM "{schema}".intake WHERE source = $1 AND "group" = $2'
 _NOWHERE: Final = 'DELETE FROM "{schema}".cursor WHERE source = $1 AND "group" = $2'
+# What is older was taken in long before, and the inbox forgets it after a week.
+_EARLY: Final = """
+SELECT id, uuid FROM log.tick
+WHERE id = COALESCE((SELECT max(id) FROM log.tick WHERE at < now() - interval '6 days'), (SELECT min(id) FROM log.tick))
+"""
+_LOOK: Final = """
+INSERT INTO "{schema}".cursor (source, "group", tick, tick_uuid, until) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING
+"""
 _FORGET: Final = 'DELETE FROM log.reader WHERE source = $1 AND "group" = $2'
 
 
@@ -49,6 +59,24 @@ async def back_to_log(homes: Mapping[str, Home]) -> Sequence[str]:
         log = homes[source].connection
         await log.execute(_NOWHERE.format(schema=source), source, RELAY)
         await log.execute(_FORGET, source, RELAY)
+    return sorted({row["group"] for _, row in served})
+
+
+async def look_again(homes: Mapping[str, Home]) -> Sequence[str]:
+    """Have every group that a broker serves look through the logs of the last six days for what no message brought: the
+    broker lost it, or was replaced by an empty one. Their inboxes tell what they have. The groups. Processes may run;
+    one that has stopped for want of a message is to be started again."""
+    served = [(home, row) for home in homes.values() for row in await home.connection.fetch(_served(home))]
+    for home, row in served:
+        source, group, log = row["source"], row["group"], homes[row["source"]].connection
+        await log.fetchval("SELECT log.tick()")
+        early, newest = await log.fetchrow(_EARLY), await log.fetchrow(_NEWEST)
+        await log.fetchval("SELECT log.report($1, $2, 0::smallint, $3)", source, group, early["id"])
+        async with home.connection.transaction():
+            await home.connection.execute(HOLD_ALONE, group)
+            look = _LOOK.format(schema=home.schema)
+            await home.connection.execute(look, source, group, early["id"], early["uuid"], newest["id"])
+            await home.connection.execute(_NO_OFFSETS.format(schema=home.schema), source, group)
     return sorted({row["group"] for _, row in served})
 
 

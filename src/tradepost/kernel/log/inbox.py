@@ -14,7 +14,7 @@ INSERT INTO inbox (event_id, "group") SELECT id, $1 FROM unnest($2::uuid[]) AS n
 ON CONFLICT DO NOTHING RETURNING event_id::text AS id
 """
 _HOLD: Final = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 1))"  # 1: services lock with 0
-_HOLD_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
+HOLD_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
 _LOOK: Final = """
 SELECT EXISTS (SELECT FROM cursor WHERE "group" = $1) AS catches_up,
        EXISTS (SELECT FROM parked WHERE "group" = $1) AS waits
@@ -49,7 +49,7 @@ async def enter(tx: "Tx", group: str) -> bool:
 
 async def enter_alone(tx: "Tx", group: str) -> None:
     """Keep everyone from taking in anything for the group until the transaction ends."""
-    await tx.execute(_HOLD_ALONE, group)
+    await tx.execute(HOLD_ALONE, group)
 
 
 async def forget(tx: "Tx", group: str) -> None:

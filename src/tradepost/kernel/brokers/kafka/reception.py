@@ -151,7 +151,7 @@ class Reception:
         return OffsetGone(
             f"{self._intake.group.name} goes on at record {offset} of {place.topic}/{place.partition}, which has those"
             f" from {first} up to {end}: they expired, or the topic was emptied or made anew. The events are still"
-            " in the log: stop everything, run `tradepost log switch`, and start again"
+            " in the log: run `tradepost log recover` and start this process again"
         )
 
 
