@@ -9,7 +9,7 @@ from tradepost.console.log.lag import lag
 from tradepost.console.log.parked import drop, parked, retry
 from tradepost.console.log.rebase import rebase
 from tradepost.console.log.slots import merge, split
-from tradepost.console.log.switch import switch
+from tradepost.console.log.switch import recover, switch
 
 EXAMPLES: Final = """Examples:
   tradepost log lag --watch
@@ -67,6 +67,12 @@ Examples:
   tradepost log lag --wait 60       while everything still runs
   tradepost log switch              when everything was stopped"""
 
+RECOVER_EXAMPLES: Final = """Processes may run. Start those again whose consumers have stopped.
+
+Examples:
+  tradepost log recover
+  tradepost log lag --wait 600"""
+
 log: Final = App(name="log", help="The event log.", help_format="plaintext", help_epilogue=EXAMPLES)
 log.command(lag, help_epilogue=LAG_EXAMPLES)
 log.command(parked, help_epilogue=PARKED_EXAMPLES)
@@ -77,4 +83,5 @@ log.command(merge, help_epilogue=MERGE_EXAMPLES)
 log.command(dead, help_epilogue=DEAD_EXAMPLES)
 log.command(redrive, help_epilogue=REDRIVE_EXAMPLES)
 log.command(switch, help_epilogue=SWITCH_EXAMPLES)
+log.command(recover, help_epilogue=RECOVER_EXAMPLES)
 log.command(rebase)
