@@ -18,7 +18,7 @@ from tradepost import settings as setting
 from tradepost.console.audit import audit
 from tradepost.console.backup.make import backup
 from tradepost.console.backup.manifest import NAME, BackupError
-from tradepost.console.backup.programs import ProgramError, split_password
+from tradepost.console.backup.programs import ProgramError, is_harmless, split_password
 from tradepost.console.backup.restore import restore
 from tradepost.console.instance import NAMES
 from tradepost.kernel import postgres
@@ -332,3 +332,12 @@ def test_only_its_owner_can_read_a_backup(sold: tuple[Path, int]) -> None:
 )
 def test_a_password_is_on_no_command_line(url: str, shown: str, password: str | None) -> None:
     assert split_password(url) == (shown, {"PGPASSWORD": password} if password else {})
+
+
+def test_an_older_servers_one_complaint_is_no_failure_and_any_other_is() -> None:
+    unknown = 'pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "{}"\n'
+    ignored = "Command was: SET transaction_timeout = 0;\npg_restore: warning: errors ignored on restore: {}\n"
+    assert is_harmless(unknown.format("transaction_timeout") + ignored.format(1))
+    assert not is_harmless(unknown.format("transaction_timeout"))  # it ended there
+    assert not is_harmless(unknown.format("colour") + ignored.format(1))
+    assert not is_harmless(2 * unknown.format("transaction_timeout") + ignored.format(2))

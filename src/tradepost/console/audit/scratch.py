@@ -68,7 +68,7 @@ async def _copy(installation: Installation, store: Store, schema: str, snapshot:
     try:
         arguments = dumping(store.url, schema, snapshot, *ROWS)
         dump = await start(installation, store.url, arguments, stdout=write_end)
-        load = await start(installation, url, restoring(url), stdin=read_end)
+        load = await start(installation, url, restoring(url, installation.major), stdin=read_end)
     finally:
         os.close(read_end)
         os.close(write_end)

@@ -12,6 +12,9 @@ from tradepost.kernel.postgres.account import Account
 from tradepost.kernel.postgres.installation import Installation, find_installation
 
 SHOWN: Final = 400  # characters of a complaint
+# What our pg_restore sets first of all, and a server before 17 doesn't know: it complains, and that is all.
+UNKNOWN: Final = 'unrecognized configuration parameter "transaction_timeout"'
+KNOWN_SINCE: Final = 17
 
 
 class ProgramError(Exception):
@@ -30,10 +33,11 @@ def dumping(url: str, schema: str, snapshot: str, *more: str) -> list[str]:
     return ["pg_dump", where, *given, f"--snapshot={snapshot}", f'--schema="{schema}"', *more]
 
 
-def restoring(url: str, *more: str) -> list[str]:
-    """The arguments of `pg_restore` into the database at `url`, which ends at the first error."""
+def restoring(url: str, major: int, *more: str) -> list[str]:
+    """The arguments of `pg_restore` into the database at `url`, whose server is of this major version."""
     where = f"--dbname={split_password(url)[0]}"
-    return ["pg_restore", where, "--no-owner", "--no-privileges", "--no-password", "--exit-on-error", *more]
+    at_once = ("--exit-on-error",) if major >= KNOWN_SINCE else ()
+    return ["pg_restore", where, "--no-owner", "--no-privileges", "--no-password", *at_once, *more]
 
 
 async def run(installation: Installation, url: str, arguments: Sequence[str]) -> None:
@@ -87,8 +91,9 @@ async def stop(process: asyncio.subprocess.Process) -> None:
 
 def check(process: asyncio.subprocess.Process, name: str, complaints: bytes) -> None:
     """Errors: ProgramError when it has failed."""
-    if process.returncode != 0:
-        raise ProgramError(f"{name} failed: {_first(complaints.decode(errors='replace')) or process.returncode}")
+    text = complaints.decode(errors="replace")
+    if process.returncode != 0 and not is_harmless(text):
+        raise ProgramError(f"{name} failed: {_first(text) or process.returncode}")
 
 
 def split_password(url: str) -> tuple[str, dict[str, str]]:
@@ -101,6 +106,12 @@ def split_password(url: str) -> tuple[str, dict[str, str]]:
     more = f"?{urlencode(query, quote_via=quote, safe='/,')}" if query else ""
     shown = f"{parts.scheme}://{name}{at}{host}{parts.path}{more}"
     return shown, {"PGPASSWORD": password} if password else {}
+
+
+def is_harmless(complaints: str) -> bool:
+    """Whether all went well but for the one thing that an older server doesn't know."""
+    errors = re.findall(r"error: .*", complaints)
+    return len(errors) == 1 and UNKNOWN in errors[0] and "errors ignored on restore: 1" in complaints
 
 
 def _first(complaints: str) -> str:

@@ -70,11 +70,11 @@ async def _fill(
 async def _load(
     installation: Installation, target: Target, files: Sequence[Path], echo: Echo = lambda _line: None
 ) -> None:
-    turns = asyncio.Semaphore(AT_ONCE)
+    turns, major = asyncio.Semaphore(AT_ONCE), target.connection.get_server_version().major
 
     async def one(file: Path) -> None:
         async with turns:
-            await run(installation, target.url, restoring(target.url, str(file)))
+            await run(installation, target.url, restoring(target.url, major, str(file)))
         echo(f"  {file.name}")
 
     await all_of([one(file) for file in files])
