@@ -19,7 +19,6 @@ from tradepost.console.events.taking import PARKED, WAITING, Taking, takings
 from tradepost.kernel.ids import is_id
 
 PLAIN_WIDTH: Final = 1_000
-BRANCHES: Final = frozenset({"inventory"})  # whose facts about SKUs follow from those about an order
 
 _BY_NUMBER: Final = 'SELECT id::text AS id, number FROM "order".orders WHERE number = $1'
 _BY_ID: Final = 'SELECT id::text AS id, number FROM "order".orders WHERE id = $1::uuid'
@@ -64,11 +63,14 @@ async def _order(connections: Connections, order: str) -> Any:
 
 
 async def _with_branches(connections: Connections, story: Sequence[Logged]) -> list[Logged]:
-    """The story and what followed from it without being about the order, such as stock that ran low."""
+    """The story and what followed from it without being about the order: stock that ran low, and who was told."""
     found = {one.event.id: one for one in story}
-    for one in story:
-        if one.source in BRANCHES or one.source == "order":
-            found |= {other.event.id: other for other in await caused_by(connections, one) if other.source in BRANCHES}
+    waiting = [one for one in story if one.source == "order"]
+    while waiting:
+        led = await caused_by(connections, waiting.pop())
+        fresh = [one for one in led if one.event.id not in found]
+        found |= {one.event.id: one for one in fresh}
+        waiting += fresh
     return in_order(found.values())
 
 
