@@ -13,7 +13,7 @@ from typing import Final
 from brokers import processes
 
 HOST: Final = "127.0.0.1"
-START_LIMIT_S: Final = 120.0
+START_LIMIT_S: Final = 180.0
 STOP_LIMIT_S: Final = 40.0
 PORT_LIMIT_S: Final = 3.0  # until a port of the process before is free
 ANSWER_LIMIT_S: Final = 2.0  # to one question
