@@ -74,7 +74,12 @@ class Part:
         self._gone = False
 
     async def start(self) -> None:
-        """As a process does: declare, open, and work. Errors: WrongBroker."""
+        """As a process does. Errors: WrongBroker."""
+        await self.open()
+        await self.work()
+
+    async def open(self) -> None:
+        """Connect and declare."""
         self.clocks = Clocks({self.name: self.url}, databases.SECRET, self.owner, frozenset({self.name}))
         self._stack.push_async_callback(self.clocks.close)
         url = url_as(self.url, role_of(self.name), databases.SECRET)
@@ -82,6 +87,9 @@ class Part:
         self.db.on_events = (await self.clocks.of(self.name)).poke
         if self.kind != "log":
             self._broker = await self._open_broker()
+
+    async def work(self) -> None:
+        """From now on. Errors: WrongBroker."""
         if self.serves:
             for group in self.groups:
                 await check(self.db, group, self._broker)

@@ -19,16 +19,20 @@ on_brokers = pytest.mark.parametrize("kind", ["rabbitmq", "kafka"], indirect=Tru
 
 
 class Stand:
-    """A place in the code where whoever comes to it stands still for ever: the first `passes` times he may pass."""
+    """A place in the code where whoever comes to it stands still for ever: all but the first `passes` who come, or so
+    many `times`."""
 
-    def __init__(self, passes: int = 0) -> None:
-        self._passes = passes
+    def __init__(self, passes: int = 0, times: int = 1_000) -> None:
+        self._passes, self._times = passes, times
         self._reached = asyncio.Event()
 
     async def still(self) -> None:
         if self._passes:
             self._passes -= 1
             return
+        if not self._times:
+            return
+        self._times -= 1
         self._reached.set()
         await asyncio.Event().wait()
 

@@ -2,15 +2,24 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.brokers.behaviour.apart import apart
 from tests.brokers.behaviour.part import Part
 from tests.brokers.behaviour.rig import Shop, until
+from tests.brokers.behaviour.test_duplicates import Stand
 from tests.brokers.behaviour.test_order import THINGS, write
 from tests.brokers.behaviour.things import recording
+from tradepost.kernel.database import Tx
 from tradepost.kernel.log.subscription import Group
+
+CLAIMED = """
+SELECT EXISTS (SELECT FROM cursor WHERE owner = $1 AND until IS NULL)
+    OR EXISTS (SELECT FROM kafka_offset WHERE owner = $1)
+"""
 
 
 def noting(shop: Shop, who: str) -> Group:
@@ -75,6 +84,27 @@ async def _sleep_and_wake(shop: Shop, moment: str) -> None:
             for _ in range(5):
                 await shop.move(*THINGS)
             await shop.took_all_once()
+
+
+@pytest.mark.parametrize("kind", ["log", "kafka"], indirect=True)  # RabbitMQ's queues are claimed by consuming them
+async def test_a_member_that_is_moved_just_when_it_has_claimed_leaves_what_it_claimed(shop: Shop) -> None:
+    claimed = shop.part(shop.group(), relays=False)
+    await claimed.open()
+    stand, commit = Stand(times=1), claimed.db.transaction
+
+    @asynccontextmanager
+    async def transaction() -> AsyncIterator[Tx]:
+        async with commit() as tx:
+            yield tx
+        if await shop.db.fetchval(CLAIMED, claimed.owner):
+            await stand.still()
+
+    claimed.db.transaction = transaction  # type: ignore[method-assign]
+    await claimed.work()
+    await stand.reached()
+    async with shop.running(shop.group()):
+        await shop.move(*THINGS)
+        await shop.took_all_once()
 
 
 async def test_processes_of_their_own_that_are_killed_lose_and_double_nothing(shop: Shop) -> None:

@@ -32,7 +32,10 @@ FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS our (source, p
 WHERE o."group" = $1 AND o.source = our.source AND o.partition = our.partition AND o.fence = our.fence
 """
 _MOVE: Final = f"UPDATE kafka_offset AS o SET next = our.next {_OURS}"
-_RELEASE: Final = f"UPDATE kafka_offset AS o SET owner = NULL {_OURS}"
+_RELEASE: Final = """
+UPDATE kafka_offset SET owner = NULL
+WHERE "group" = $1 AND (source, partition) IN (SELECT * FROM unnest($2::text[], $3::int[])) AND owner = $4
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,10 @@ async def move(tx: "Tx", group: str, to: Mapping[Unit, Held]) -> None:
         raise Fenced(f"{group} has another owner for some of {', '.join(f'{u.source}/{u.number}' for u in to)}")
 
 
-async def release(tx: "Tx", group: str, held: Mapping[Unit, Held]) -> None:
-    """Leave the partitions to whoever comes; nothing where they are another's already."""
-    await tx.execute(_RELEASE, group, *_ours(held))
+async def release(tx: "Tx", group: str, units: Collection[Unit], owner: str) -> None:
+    """Leave the partitions to whoever comes; nothing where they are another's already. Not by their fences: one whose
+    claim was cut off does not know them."""
+    await tx.execute(_RELEASE, group, *_columns(units), owner)
 
 
 def _columns(units: Collection[Unit]) -> tuple[list[str], list[int]]:

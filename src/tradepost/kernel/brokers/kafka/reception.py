@@ -68,7 +68,7 @@ class Reception:
         finally:
             with suppress(*LOST, TimeoutError):
                 async with asyncio.timeout(RELEASE_S), self._intake.db.transaction() as tx:
-                    await offsets.release(tx, self._intake.group.name, self._held)
+                    await offsets.release(tx, self._intake.group.name, self._units.values(), self._intake.owner)
 
     async def _claim(self) -> None:
         """Take what is free, and go on there."""
