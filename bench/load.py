@@ -1,6 +1,6 @@
 """The load: prepared requests over raw keep-alive connections, from a process of its own that tells its own cost.
 
-Closed loop: each connection sends its next request when the last was answered. Open loop (`rate`): requests are due at
+Closed loop: each connection sends its next request when the last was answered. Open loop (`rates`): requests are due at
 even times, whatever the server does, and a latency counts from when its request was due, so that a server that stalls
 is charged for all that waits meanwhile. Linux only: epoll, and CPU times from /proc.
 """
@@ -14,6 +14,7 @@ from array import array
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from time import perf_counter, process_time, time
 from typing import Any, Final
 
@@ -23,22 +24,27 @@ HEAD_END: Final = b"\r\n\r\n"
 LENGTH: Final = b"content-length: "
 KEY: Final = b"Idempotency-Key: "
 LOST: Final = 0  # the status of a request whose connection ended before its answer
+UNSENT: Final = 1  # of one that was given up, since for so long no connection was free
 RECEIVED: Final = 262_144  # bytes at once
 SILENCE_S: Final = 60.0  # without any answer: it is no use
+PATIENCE_S: Final = 2.0  # with a request that finds no free connection, while others are due
 LOOK_S: Final = 0.1
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to send. `requests` are taken in turn, each as what comes before and after its Idempotency-Key; without
-    `keys` the two halves are sent as they are. `watched` are processes whose CPU is measured, by name."""
+    `keys` the two halves are sent as they are. The warm-up takes its time, and at least `warm_up_calls`. `rates` are
+    seconds and requests a second of one phase after the other, the first of which holds for the warm-up too. `watched`
+    are processes whose CPU is measured, by name."""
 
     ports: Sequence[int]
     requests: Sequence[tuple[bytes, bytes]]
     seconds: float
     connections: int = 64
     warm_up_s: float = 1.0
-    rate: float | None = None
+    warm_up_calls: int = 0
+    rates: Sequence[tuple[float, float]] = ()
     keys: str | None = None
     bodies: bool = False  # keep those of answers
     watched: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -46,8 +52,9 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """Of the requests sent after the warm-up: when each was due, how long it took, its status, and its body if kept;
-    times are seconds of the wall clock. `calls` were answered within the window, in which CPU was measured."""
+    """Of the requests due after the warm-up: when each was due, how long it took from then, how much of that it waited
+    for a free connection, its status, and its body if kept; times are seconds of the wall clock. `calls` were answered
+    within the window, in which CPU was measured."""
 
     began: float
     seconds: float
@@ -56,6 +63,7 @@ class Outcome:
     own_cpu_s: float
     due: "array[float]"
     took: "array[float]"
+    late: "array[float]"
     status: "array[int]"
     bodies: list[bytes]
 
@@ -102,10 +110,10 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 class _Connection:
-    __slots__ = ("due", "port", "received", "socket")
+    __slots__ = ("due", "port", "received", "sent", "socket")
 
     def __init__(self, port: int) -> None:
-        self.port, self.received, self.due = port, b"", 0.0
+        self.port, self.received, self.due, self.sent = port, b"", 0.0, 0.0
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=SILENCE_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
@@ -146,7 +154,7 @@ class _Load:
         self.idle: deque[_Connection] = deque()
         self.next = self.calls = 0
         self.key = f"{plan.keys}-".encode() if plan.keys else b""
-        self.due, self.took, self.status = array("d"), array("d"), array("i")
+        self.due, self.took, self.late, self.status = array("d"), array("d"), array("d"), array("i")
         self.bodies: list[bytes] = []
         self.ready: list[tuple[_Connection, bytes]] = []
         for n in range(plan.connections):
@@ -160,12 +168,14 @@ class _Load:
 
     def run(self) -> Outcome:
         """Warm up, measure, and wait for what is under way at the end."""
-        self.start = perf_counter()
-        self.opens = self.start + self.plan.warm_up_s
-        self.closes = self.opens + self.plan.seconds
-        self._until(self.opens)
+        start = perf_counter()
+        self.next_due, self.opens, self.closes = start, inf, inf
+        self._until(start + self.plan.warm_up_s)
+        while self.calls < self.plan.warm_up_calls:
+            self._until(perf_counter() + LOOK_S)
         self.calls, own, watched = 0, process_time(), self._watched()
-        opened = perf_counter()
+        opened = self.opens = perf_counter()
+        self.closes = opened + self.plan.seconds
         self._until(self.closes)
         seconds, calls = perf_counter() - opened, self.calls
         cpu = {name: now - watched[name] for name, now in self._watched().items()}
@@ -173,7 +183,7 @@ class _Load:
         self._drain()
         began = time() - (perf_counter() - opened)
         self.due = array("d", (began + due - opened for due in self.due))
-        return Outcome(began, seconds, calls, cpu, own, self.due, self.took, self.status, self.bodies)
+        return Outcome(began, seconds, calls, cpu, own, self.due, self.took, self.late, self.status, self.bodies)
 
     def _watched(self) -> dict[str, Usage]:
         return {name: usage(pids) for name, pids in self.plan.watched.items()}
@@ -189,22 +199,35 @@ class _Load:
 
     def _send(self, now: float) -> float:
         """What is due; when the next request will be."""
-        idle, rate = self.idle, self.plan.rate
-        if rate is None:
+        idle = self.idle
+        if not self.plan.rates:
             while idle:
-                self._ask(idle.popleft(), now)
+                self._ask(idle.popleft(), now, now)
             return now + LOOK_S
-        while (due := self.start + self.next / rate) <= now:
-            if not idle:
+        while (due := self.next_due) <= now:
+            if idle:
+                self._ask(idle.popleft(), due, now)
+            elif now - due > PATIENCE_S:
+                self._note(due, due, UNSENT, b"")
+            else:
                 return now + LOOK_S  # an answer will make a connection free
-            self._ask(idle.popleft(), due)
+            self.next_due = due + 1 / self._rate(due)
         return due
 
-    def _ask(self, connection: _Connection, due: float) -> None:
+    def _rate(self, moment: float) -> float:
+        """Requests a second in the phase of that moment."""
+        elapsed = max(moment - self.opens, 0.0)
+        for seconds, rate in self.plan.rates:
+            elapsed -= seconds
+            if elapsed < 0:
+                return rate
+        return self.plan.rates[-1][1]
+
+    def _ask(self, connection: _Connection, due: float, now: float) -> None:
         number, self.next = self.next, self.next + 1
         before, after = self.plan.requests[number % len(self.plan.requests)]
         request = b"%s%s%s%d\r\n%s" % (before, KEY, self.key, number, after) if self.key else before + after
-        connection.due = due
+        connection.due, connection.sent = due, now
         try:
             connection.send(request)
         except OSError:
@@ -227,14 +250,15 @@ class _Load:
                 continue
             answers += 1
             self.idle.append(connection)
-            self._note(connection.due, int(answer[9:12]), answer)
+            self._note(connection.due, connection.sent, int(answer[9:12]), answer)
         return answers
 
-    def _note(self, due: float, status: int, answer: bytes) -> None:
-        self.calls += 1
+    def _note(self, due: float, sent: float, status: int, answer: bytes) -> None:
+        self.calls += status != UNSENT
         if self.opens <= due < self.closes:
             self.due.append(due)
             self.took.append(perf_counter() - due)
+            self.late.append(sent - due)
             self.status.append(status)
             if self.plan.bodies:
                 self.bodies.append(answer[answer.find(HEAD_END) + 4 :])
@@ -247,7 +271,7 @@ class _Load:
         if connection in self.idle:
             self.idle.remove(connection)
         else:
-            self._note(connection.due, LOST, b"")
+            self._note(connection.due, connection.sent, LOST, b"")
         self._connect(connection.port)
 
     def _drain(self) -> None:

@@ -8,6 +8,7 @@ python -m bench.placing [--quick] [--runs 3]
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,10 +40,12 @@ class Placed:
         return self.whole[name].total_s / self.orders * 1e6
 
 
-def place(shop: Shop, seconds: float, warm_up_s: float = 1.0) -> Placed:
-    """Orders as fast as they are answered, and then everything that follows."""
+def place(shop: Shop, seconds: float, warm_up_s: float = 1.0, ports: Sequence[int] = ()) -> Placed:
+    """Orders as fast as they are answered, at all workers or only at these ports, and then everything that follows."""
     before, began = shop.cpu(), time.time()
-    plan = load.Plan(shop.ports, shop.orders(), seconds, keys=run_name(), warm_up_s=warm_up_s, watched=shop.watched)
+    plan = load.Plan(
+        ports or shop.ports, shop.orders(), seconds, keys=run_name(), warm_up_s=warm_up_s, watched=shop.watched
+    )
     outcome = load.run(plan).only(201)
     ended = shop.settle(began)
     orders = shop.counts(began).placed

@@ -1,0 +1,143 @@
+"""The whole sale under a steady load: the highest rate whose orders are paid as fast as they come, held for minutes;
+then the latency of placing at half of it. In an open loop: orders are due whatever the server does.
+
+A first burst says what to try. Lag is bounded when at the end of the time as many orders wait for their fate as in its
+middle, give or take two seconds' worth, and nearly all answers are orders; else 10 % less is tried.
+
+python -m bench.saga [--quick] [--runs 3]
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from bench import load
+from bench.figures import Figure, Size, command, note
+from bench.placing import place
+from bench.shop import Shop, filled_shop, run_name
+
+CONNECTIONS: Final = 256
+START: Final = 0.95  # of what the burst came to
+STEP: Final = 0.9
+TRIES: Final = 6
+WORTH_S: Final = 2.0
+PLACED: Final = 0.99  # of what was due
+LOOK_S: Final = 1.0
+
+
+@dataclass
+class Steady:
+    """Orders at a rate. `waiting` are the unsettled ones, second by second of the wall clock."""
+
+    rate: float
+    outcome: load.Outcome
+    waiting: Sequence[tuple[float, int]]
+
+    @property
+    def placed(self) -> int:
+        return self.outcome.statuses[201]
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether what is settled keeps up with what is placed."""
+        thirds = self._waiting(1 / 3, 2 / 3), self._waiting(2 / 3, 1)
+        grows = max(thirds[1]) > max(thirds[0]) + WORTH_S * self.rate
+        return not grows and self.placed >= PLACED * self.rate * self.outcome.seconds
+
+    @property
+    def most_waiting(self) -> int:
+        return max(self._waiting(0, 1))
+
+    def _waiting(self, first: float, last: float) -> list[int]:
+        began, seconds = self.outcome.began, self.outcome.seconds
+        found = [n for at, n in self.waiting if began + first * seconds <= at <= began + last * seconds]
+        return found or [0]
+
+
+def hold(shop: Shop, rate: float, seconds: float) -> Steady:
+    """Orders at this rate for so long, and until all are settled."""
+    began = time.time()
+    with _watching(shop, began) as waiting:
+        plan = load.Plan(
+            shop.ports,
+            shop.orders(),
+            seconds,
+            connections=CONNECTIONS,
+            warm_up_s=2.0,
+            rates=[(seconds, rate)],
+            keys=run_name(),
+            watched=shop.watched,
+        )
+        outcome = load.run(plan)
+    shop.settle(began)
+    return Steady(rate, outcome, waiting)
+
+
+def sustained(shop: Shop, size: Size, start: float) -> Steady:
+    """The first rate from `start` downwards whose lag is bounded, first briefly and then for the whole time."""
+    rate = start
+    for _ in range(TRIES):
+        for seconds in (size.of(20, 5), size.of(180, 20)):
+            steady = hold(shop, rate, seconds)
+            note(f"{rate:.0f} orders/s for {seconds:.0f} s: {told(steady)}")
+            if not steady.is_bounded:
+                break
+        else:
+            return steady
+        rate *= STEP
+    raise SystemExit(f"not even {rate / STEP:.0f} orders a second could be held")
+
+
+def told(steady: Steady) -> str:
+    bounded = "bounded" if steady.is_bounded else "not bounded"
+    return f"{steady.placed} placed, at most {steady.most_waiting} waited, lag {bounded}"
+
+
+def measure(size: Size) -> list[Figure]:
+    with filled_shop() as shop:
+        note("a burst, to see what can be tried ...")
+        place(shop, size.of(5, 2))
+        burst = place(shop, size.of(10, 3))
+        steady = sustained(shop, size, burst.settled_per_s * START)
+        half = hold(shop, steady.rate / 2, size.of(60, 8))
+    cpu = {name: steady.outcome.cpu_us(name) for name in ("application", "postgres")}
+    beside = {"seconds": steady.outcome.seconds, "most_waiting": steady.most_waiting}
+    p50, p99 = (load.percentile(half.outcome.took, share) * 1000 for share in (0.5, 0.99))
+    longest = max(half.outcome.took) * 1000
+    return [
+        Figure("saga.orders_per_s", steady.rate, {**beside, **{f"{name}_us": us for name, us in cpu.items()}}),
+        Figure("saga.placing_p50_ms", p50, {"orders_per_s": half.rate}),
+        Figure("saga.placing_p99_ms", p99, {"orders_per_s": half.rate, "longest_ms": longest}),
+    ]
+
+
+@dataclass
+class _Watcher:
+    shop: Shop
+    since: float
+    stop: threading.Event = field(default_factory=threading.Event)
+    seen: list[tuple[float, int]] = field(default_factory=list)
+
+    def run(self) -> None:
+        while not self.stop.wait(LOOK_S):
+            self.seen.append((time.time(), self.shop.counts(max(self.since, time.time() - 60)).unsettled))
+
+
+@contextmanager
+def _watching(shop: Shop, since: float) -> Iterator[list[tuple[float, int]]]:
+    """What of the last minute's orders waits, second by second."""
+    watcher = _Watcher(shop, since)
+    thread = threading.Thread(target=watcher.run)
+    thread.start()
+    try:
+        yield watcher.seen
+    finally:
+        watcher.stop.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    command(__doc__, measure)
