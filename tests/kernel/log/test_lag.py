@@ -150,6 +150,20 @@ async def test_a_gap_far_back_is_found_by_a_thorough_look(
     assert (await look(log, database, thorough=True)).events == 1
 
 
+async def test_what_an_inbox_may_have_forgotten_is_not_missed(
+    database: Database, database_url: str, log: Any, superuser: Any
+) -> None:
+    await caught_up(database, database_url)
+    ids = await served_by_a_broker(database)
+    await superuser.execute("UPDATE probe.event SET at = at - interval '7 days' WHERE id <= $1", ids[3])
+    await database.fetch("UPDATE intake SET since_id = 0")
+    assert (await look(log, database, thorough=True)).events == 2 + 4, "the log is to bring the old ones"
+
+    await caught_up(database, database_url)
+    assert (await look(log, database, thorough=True)).events == 2
+    assert await waiting(log, database, "probe", "probe", "recorder", ids) == set(ids[4:])
+
+
 async def test_while_it_catches_up_it_is_also_behind_with_what_the_log_is_to_bring(
     database: Database, database_url: str, log: Any
 ) -> None:
@@ -160,7 +174,8 @@ async def test_while_it_catches_up_it_is_also_behind_with_what_the_log_is_to_bri
     await database.fetch(TAKE_IN, ids[1:])
     assert (await look(log, database)).events == 1
 
-    await caught_up(database, database_url)
+    uuid = await log.fetchval("SELECT uuid FROM log.tick WHERE id = $1", tick)
+    await database.fetch("UPDATE cursor SET tick = $1, tick_uuid = $2", tick, uuid)
     assert (await look(log, database)).events == 0
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from tradepost.console.databases import GROUPS, Connections
 from tradepost.kernel.log.batch import Raw, raw
+from tradepost.kernel.log.lag import id_at
 from tradepost.main import SERVICES
 
 PUBLISHERS: Final = tuple(service.name for service in SERVICES)
@@ -23,18 +24,6 @@ WHERE ($1::text IS NULL OR type = $1) AND ($2::text IS NULL OR key = $2) ORDER B
 """
 _OF_KEYS: Final = f'SELECT {_COLUMNS} FROM "{{source}}".event WHERE key = ANY ($1::text[]) ORDER BY id LIMIT {LIMIT}'
 
-# Ids follow the time of their events but for moments: a search in halves needs some twenty looks into the index.
-_FROM_TIME: Final = """
-WITH RECURSIVE halves (low, high) AS (
-    SELECT COALESCE(min(id), 0), COALESCE(max(id), 0) + 1 FROM "{source}".event
-    UNION ALL
-    SELECT CASE WHEN earlier THEN middle + 1 ELSE low END, CASE WHEN earlier THEN high ELSE middle END
-    FROM (SELECT low, high, (low + high) / 2 AS middle, COALESCE((
-              SELECT at < $1 FROM "{source}".event WHERE id >= (low + high) / 2 ORDER BY id LIMIT 1), FALSE) AS earlier
-          FROM halves WHERE low < high) AS half
-)
-SELECT low FROM halves WHERE low >= high LIMIT 1
-"""
 _IN_RANGE: Final = f"""
 SELECT {_COLUMNS} FROM "{{source}}".event WHERE id >= $1 AND id < $2 AND event_id = $3::uuid
 """
@@ -79,7 +68,7 @@ async def find(connections: Connections, event_id: str) -> Logged | None:
     """The event of that id. Its id tells its time, and so about where it lies; other ids are looked for everywhere."""
     for source in PUBLISHERS:
         if at := _time_in(event_id):
-            low, high = [await _from(connections[source], source, at + skew) for skew in (-SKEW, SKEW)]
+            low, high = [await id_at(connections[source], source, at + skew) for skew in (-SKEW, SKEW)]
             rows = await connections[source].fetch(_IN_RANGE.format(source=source), low, high, event_id)
         else:
             rows = await connections[source].fetch(_ANYWHERE.format(source=source), event_id)
@@ -95,7 +84,7 @@ async def caused_by(connections: Connections, cause: Logged) -> list[Logged]:
     led = [one for one in found.values() if one.event.causation_id == cause.event.id]
     seen = {one.event.id for one in led}
     for source in heard_by(cause):
-        low = await _from(connections[source], source, cause.event.time - timedelta(seconds=1))
+        low = await id_at(connections[source], source, cause.event.time - timedelta(seconds=1))
         rows = await connections[source].fetch(_CAUSED.format(source=source), low, cause.event.id)
         led += [Logged(source, raw(row)) for row in rows if row["event_id"] not in seen]
     return in_order(led)
@@ -109,11 +98,6 @@ def heard_by(one: Logged) -> list[str]:
 def in_order(found: Iterable[Logged]) -> list[Logged]:
     """By time; those of one log as they lie in it."""
     return sorted(found, key=lambda one: (one.event.time, one.source, one.event.position))
-
-
-async def _from(connection: Any, source: str, at: datetime) -> int:
-    """The lowest id of about that time."""
-    return int(await connection.fetchval(_FROM_TIME.format(source=source), at))
 
 
 def _time_in(event_id: str) -> datetime | None:

@@ -6,12 +6,15 @@ take in lies beyond it, or is missing from its inbox.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from tradepost.kernel.clock import now
 from tradepost.kernel.log.batch import TICK_COLUMNS, Tick
 
 RELAY: Final = "relay"  # the group that carries a log to a broker; its positions lie beside that log
 LOG: Final = "log"
+INBOX_KEPT: Final = timedelta(days=6)  # what is older was taken in long before, and an inbox forgets it after a week
 CHUNK_EVENTS: Final = 5_000  # of a log, looked for in the inbox at once
 NO_LIMIT: Final = 2**63 - 1
 
@@ -51,6 +54,18 @@ _GIVEN: Final = """
 SELECT array_agg(id) AS ids, array_agg(event_id) AS event_ids,
        min(event_id::text)::uuid AS low, max(event_id::text)::uuid AS high
 FROM "{source}".event WHERE id = ANY ($1::bigint[]) AND id > $2
+"""
+# Ids follow the time of their events but for moments: a search in halves needs some twenty looks into the index.
+_FROM_TIME: Final = """
+WITH RECURSIVE halves (low, high) AS (
+    SELECT COALESCE(min(id), 0), COALESCE(max(id), 0) + 1 FROM "{source}".event
+    UNION ALL
+    SELECT CASE WHEN earlier THEN middle + 1 ELSE low END, CASE WHEN earlier THEN high ELSE middle END
+    FROM (SELECT low, high, (low + high) / 2 AS middle, COALESCE((
+              SELECT at < $1 FROM "{source}".event WHERE id >= (low + high) / 2 ORDER BY id LIMIT 1), FALSE) AS earlier
+          FROM halves WHERE low < high) AS half
+)
+SELECT low FROM halves WHERE low >= high LIMIT 1
 """
 _MISSING: Final = """
 SELECT id FROM unnest($1::bigint[], $2::uuid[]) AS sought (id, event_id)
@@ -136,12 +151,12 @@ async def behind(
     one connection. Counting ends at `at_most`.
 
     Where a broker carries the events, looking back ends at the first 5,000 of the log that are all taken in; with
-    `thorough` every event is looked for."""
+    `thorough` every event of the last six days is looked for."""
     intake = await consumer.fetch(_INTAKE.format(schema=schema), source, group)
     reaches = await _reaches(publisher, consumer, source, schema, group)
     limit = NO_LIMIT if at_most is None else at_most
     if intake:
-        since, how = intake[0]["since_id"], intake[0]["broker"]
+        since, how = await _since(publisher, source, intake[0]["since_id"]), intake[0]["broker"]
         parts = [await _unread(publisher, source, reach, types, since, limit) for reach in reaches]
         parts.append(await _missing(publisher, consumer, source, schema, group, types, since, thorough, limit))
     else:
@@ -160,7 +175,7 @@ async def waiting(
     """Those of the events `ids` of `source` that the group has yet to take in."""
     intake = await consumer.fetch(_INTAKE.format(schema=schema), source, group)
     reaches = await _reaches(publisher, consumer, source, schema, group)
-    highest = intake[0]["since_id"] if intake else NO_LIMIT
+    highest = await _since(publisher, source, intake[0]["since_id"]) if intake else NO_LIMIT
     found: set[int] = set()
     for reach in reaches if intake else reaches or [_NOWHERE]:
         beyond = " OR ".join(f"({one})" for one in reach.beyond())
@@ -170,6 +185,17 @@ async def waiting(
         (given,) = await publisher.fetch(_GIVEN.format(source=source), list(ids), highest)
         found.update(await _not_taken(consumer, schema, group, given))
     return found
+
+
+async def id_at(publisher: Asked, source: str, at: datetime) -> int:
+    """The lowest id in the log of `source` of about that time."""
+    (row,) = await publisher.fetch(_FROM_TIME.format(source=source), at)
+    return int(row["low"])
+
+
+async def _since(publisher: Asked, source: str, since_id: int) -> int:
+    """The id after which the inbox tells what was taken in."""
+    return max(since_id, await id_at(publisher, source, now() - INBOX_KEPT) - 1)
 
 
 async def _reaches(publisher: Asked, consumer: Asked, source: str, schema: str, group: str) -> list[_Reach]:
