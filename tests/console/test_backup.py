@@ -163,22 +163,42 @@ async def goes_on(urls: Mapping[str, str], data: Path) -> None:
         await clean(urls)
 
 
-async def test_a_shop_with_several_databases_is_restored_to_as_many(
-    server: str, elsewhere: str, tmp_path: Path
+@pytest.fixture(scope="module")
+def sold_apart(server: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A backup of a shop whose services have four databases, and how many orders there were in the end."""
+    folder = tmp_path_factory.mktemp("apart")
+
+    async def make() -> int:
+        made = [await databases.create(server) for _ in range(len(APART) + 1)]
+        urls = dict.fromkeys(NAMES, made[-1]) | dict(zip(APART, made, strict=False))
+        try:
+            return await backed_up_while_selling(urls, folder / "data", folder / "backup")
+        finally:
+            for url in made:
+                await databases.drop(server, url)
+
+    return folder / "backup", asyncio.run(make())
+
+
+async def test_several_databases_are_restored_to_as_many(
+    sold_apart: tuple[Path, int], elsewhere: str, tmp_path: Path
 ) -> None:
-    made = [await databases.create(server) for _ in range(len(APART) + 1)]
-    urls = dict.fromkeys(NAMES, made[-1]) | dict(zip(APART, made, strict=False))
-    orders = await backed_up_while_selling(urls, tmp_path / "data", tmp_path / "backup")
-    for url in made:
-        await databases.drop(server, url)
+    folder, orders = sold_apart
     fresh = await empty_databases(elsewhere, "o1", "p1", "n1", "rest1")
     targets = dict.fromkeys(NAMES, fresh[-1]) | dict(zip(APART, fresh, strict=False))
 
-    await restore(room(tmp_path / "again", targets), tmp_path / "backup", told)
+    await restore(room(tmp_path / "again", targets), folder, told)
 
     assert 0 < await count(targets, "order", 'SELECT count(*) FROM "order".orders') < orders
     assert await count(targets, "order", "SELECT count(*) FROM log.source") == 1
     await goes_on(targets, tmp_path)
+
+
+async def test_several_databases_are_restored_to_one(sold_apart: tuple[Path, int], tmp_path: Path) -> None:
+    await restore(room(tmp_path / "data"), sold_apart[0], told)
+
+    with server_in(tmp_path / "data") as url:
+        await goes_on(dict.fromkeys(NAMES, url), tmp_path)
 
 
 async def test_one_database_is_restored_to_several(sold: tuple[Path, int], elsewhere: str, tmp_path: Path) -> None:

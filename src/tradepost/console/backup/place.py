@@ -77,7 +77,7 @@ async def targets(urls: Mapping[str, str]) -> AsyncIterator[tuple[Target, ...]]:
                 await _empty(target.connection)
             raise
         for target in found:
-            await target.connection.execute(f"DROP SCHEMA {MARK}")
+            await target.connection.execute(f"DROP SCHEMA {MARK} CASCADE")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tradepost.console.backup import manifest, relay
+from tradepost.console.backup import manifest, merge, relay
 from tradepost.console.backup.extensions import add_extensions
 from tradepost.console.backup.make import AT_ONCE
 from tradepost.console.backup.manifest import BackupError, Database, Manifest
@@ -32,34 +32,38 @@ async def restore(settings: Settings, folder: Path, echo: Echo) -> None:
     installation = programs()
     with place(settings, folder) as (urls, secret):
         async with targets(urls) as found:
+            origins = {target.url: _origins(made, target) for target in found}
             for target in found:
-                await _fill(target, _origin(made, target), installation, folder, secret, echo)
+                await _fill(target, origins[target.url], installation, folder, secret, echo)
+            for target in found:
+                if len(origins[target.url]) > 1:
+                    await merge.join(target, origins[target.url], found)
             served = await relay.go_back(found, made.made_at)
             for target in found:
                 await rebase(target.url, readers=[other.url for other in found if other is not target])
-                await target.connection.execute("ANALYZE")
+                await target.connection.execute("VACUUM ANALYZE")
     echo(f"restore: the shop is as it was at {made.made_at:%Y-%m-%d %H:%M:%S} UTC; start it and it goes on")
     for line in _advice(served):
         echo(line)
 
 
-def _origin(made: Manifest, target: Target) -> Database | None:
-    """The database whose services the target takes over; None when all are new."""
-    origins = [database for database in made.databases if set(database.services) & set(target.services)]
-    if len(origins) > 1:
-        raise BackupError("services that had databases of their own can't be restored into one: name as many databases")
-    return origins[0] if origins else None
+def _origins(made: Manifest, target: Target) -> Sequence[Database]:
+    """The databases whose services the target takes over."""
+    return [database for database in made.databases if set(database.services) & set(target.services)]
 
 
 async def _fill(
-    target: Target, origin: Database | None, installation: Installation, folder: Path, secret: str, echo: Echo
+    target: Target, origins: Sequence[Database], installation: Installation, folder: Path, secret: str, echo: Echo
 ) -> None:
-    if origin is not None:
+    for number, origin in enumerate(origins):
         kept = [service for service in target.services if service in origin.services]
         await add_extensions(target.connection, origin.extensions)
         await _load(installation, target, [folder / origin.log])
-        await target.connection.execute(_SOURCES, kept)
-        await target.connection.execute(_READERS, kept)
+        if len(origins) > 1:
+            await merge.set_aside(target, number)
+        else:
+            await target.connection.execute(_SOURCES, kept)
+            await target.connection.execute(_READERS, kept)
         await _load(installation, target, [folder / f"{service}.dump" for service in kept], echo)
         await _check(target, origin, kept)
         await relay.keep_taken(target.connection, kept)
