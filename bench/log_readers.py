@@ -159,7 +159,7 @@ async def opened(url: str, schema: str) -> AsyncIterator[Any]:
 async def append(connection: Any, key: str) -> None:
     """Lock the thing, append its event, as every service does; the open transaction goes on."""
     sequence = await connection.fetchval(UPDATE, key)
-    await append_all(connection, [Pending(TYPE, key, sequence, "{}", Cause("bench"))])
+    await append_all(connection, [Pending(TYPE, key, sequence, b"{}", Cause("bench"))])
 
 
 # The three interleavings that random load meets by chance, written out.

@@ -1,6 +1,6 @@
 """One transaction, and the events that come true with it."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import asyncpg
 import pytest
@@ -99,3 +99,13 @@ async def test_why_a_transaction_failed_is_not_hidden_by_its_lost_connection(
 async def test_a_session_has_the_isolation_and_the_time_out_that_the_log_relies_on(database: Database) -> None:
     assert await database.fetchval("SHOW default_transaction_isolation") == "read committed"
     assert await database.fetchval("SHOW idle_in_transaction_session_timeout") == "1min"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["a", None, 'quote " \\ {}'], ("a", "b"), [["a", "b"], ["c", "d"]], []],
+    ids=["list", "tuple", "two", "none"],
+)
+async def test_arrays_arrive_as_they_were_given(database: Database, values: Any) -> None:
+    found = await database.fetchval("SELECT $1::text[]", values)
+    assert found == [list(row) if isinstance(row, list) else row for row in values]

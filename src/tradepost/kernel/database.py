@@ -7,6 +7,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 from asyncpg.pool import PoolConnectionProxy
+from asyncpg.protocol import protocol
 
 from tradepost.kernel.events import Cause, Fact
 from tradepost.kernel.log.append import Pending, append_all
@@ -77,8 +78,7 @@ class Tx:
     def append(self, fact: Fact, *, sequence: int, cause: Cause) -> None:
         """Publish `fact` with this transaction. `sequence` is the version of the aggregate that it is about, whose
         row this transaction has locked."""
-        data = msgspec.json.encode(fact).decode()
-        self._pending.append(Pending(fact.type, fact.key, sequence, data, cause))
+        self._pending.append(Pending(fact.type, fact.key, sequence, msgspec.json.encode(fact), cause))
 
     def wake(self, name: str) -> None:
         """After the commit, wake the job or waiter of this name in this process."""
@@ -176,9 +176,16 @@ class Database:
         await self._pool.close()
 
 
+def _tell_arrays_by_their_type() -> None:
+    """asyncpg asks of each element of an array whether it is an array in turn, through abstract classes: half of what
+    encoding takes. Ours are lists and tuples."""
+    protocol.IterableABC = protocol.SizedABC = (list, tuple)
+
+
 @asynccontextmanager
 async def connect(url: str, schema: str, *, size: int = POOL_SIZE) -> AsyncIterator[Database]:
     """A database whose unqualified names are those of `schema`."""
+    _tell_arrays_by_their_type()
     pool = await asyncpg.create_pool(
         url,
         min_size=0,
