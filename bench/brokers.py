@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import uvloop
-from bench import plain
 
+from bench import plain
 from tradepost.kernel import postgres
 from tradepost.kernel.brokers.opening import open_broker
 from tradepost.kernel.brokers.port import Broker, Topology

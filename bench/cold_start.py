@@ -18,7 +18,6 @@ from typing import Final
 from bench.figures import Figure, Size, command
 from bench.processes import memory
 from bench.shop import STOP_S, TRADEPOST, free_port
-
 from tradepost.console.instance import staff_token
 
 READY: Final = "Ctrl-C"

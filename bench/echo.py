@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import msgspec
 import uvloop
+
 from bench import load
 from bench.figures import Figure, Size, command
 from bench.shop import await_answer, free_port, post
-
 from tradepost.gateway.server import Server, listen
 
 ORDER: Final = post("/echo", b'{"items":[{"sku":"SKU-00001","quantity":2},{"sku":"SKU-00002","quantity":1}]}')

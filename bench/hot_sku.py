@@ -13,10 +13,10 @@ from typing import Final
 
 import asyncpg
 import uvloop
+
 from bench import pgbench
 from bench.figures import Figure, Size, command
 from bench.shop import open_shop
-
 from tradepost.contracts.order import Line, OrderCreated
 from tradepost.kernel import runtime
 from tradepost.kernel.database import Database, connect

@@ -44,6 +44,7 @@ class Plan:
     connections: int = 64
     warm_up_s: float = 1.0
     warm_up_calls: int = 0
+    at_most: int | None = None  # requests, then it ends
     rates: Sequence[tuple[float, float]] = ()
     keys: str | None = None
     bodies: bool = False  # keep those of answers
@@ -194,6 +195,8 @@ class _Load:
             until = min(end, self._send(now))
             if self._receive(until - now):
                 silent_since = now
+            elif self.next == self.plan.at_most and len(self.idle) == len(self.connections):
+                return
             elif now - silent_since > SILENCE_S:
                 raise SystemExit(f"no answer for {SILENCE_S:g} s")
 
@@ -201,7 +204,7 @@ class _Load:
         """What is due; when the next request will be."""
         idle = self.idle
         if not self.plan.rates:
-            while idle:
+            while idle and self.next != self.plan.at_most:
                 self._ask(idle.popleft(), now, now)
             return now + LOOK_S
         while (due := self.next_due) <= now:

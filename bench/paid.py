@@ -2,8 +2,8 @@
 
 The beginning is when the client has the whole answer, by this machine's clock; the end is PostgreSQL's commit timestamp
 of the transaction that wrote the event `order.paid`. That is taken just before the commit is flushed, so the mean time
-of a flush in this run stands beside. A broker that does not run is left out: `make rabbitmq kafka` starts them, and what
-they hold for a shop is deleted.
+of a flush in this run stands beside. A broker that does not run is left out: `make rabbitmq kafka` starts them, and
+what they hold for a shop is deleted.
 
 python -m bench.paid [--quick] [--runs 3]
 """
@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import msgspec
 import uvloop
+
 from bench import load
 from bench.figures import Figure, Size, command, note
 from bench.shop import Shop, filled_shop, run_name
-
 from brokers.__main__ import nodes
 from tradepost.kernel.brokers.opening import open_broker
 from tradepost.kernel.brokers.port import Topology

@@ -9,9 +9,9 @@ from typing import Final
 
 import asyncpg
 import uvloop
+
 from bench.processes import Usage, usage
 from bench.shop import Shop
-
 from tradepost.console.backup.programs import programs, split_password
 from tradepost.kernel.migrate import migrate
 

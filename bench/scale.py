@@ -10,7 +10,6 @@ from typing import Final
 from bench.figures import Figure, Size, command, note
 from bench.placing import Placed, place
 from bench.shop import Shop, filled_shop
-
 from tradepost.console.instance import NAMES
 
 CONNECTIONS: Final = {"max_connections": "300"}  # of PostgreSQL

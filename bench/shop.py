@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import asyncpg
 import uvloop
-from bench.processes import Usage, usage
 
+from bench.processes import Usage, usage
 from tradepost.console.audit import drained
 from tradepost.console.instance import NAMES, Instance
 from tradepost.console.simulate.client import open_client
