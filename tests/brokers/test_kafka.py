@@ -25,7 +25,7 @@ from tests.brokers.kafka_probing import (
     shop_on,
     taken,
 )
-from tests.kernel.log.probing import effects, record, until
+from tests.kernel.log.probing import PATIENCE_S, effects, record, until
 from tradepost.kernel.brokers.envelope import decode
 from tradepost.kernel.brokers.kafka.publisher import CONFIRM_S, partition_of
 from tradepost.kernel.brokers.port import BrokerError, Unit
@@ -199,8 +199,9 @@ async def test_what_fails_moves_no_offset_and_is_tried_again(kafka_bootstrap: st
     await shop.kafka.declare()
     units = await begin(shop, database)
     await shop.publish("a")
-    with pytest.raises(ConnectionError, match="lost"):
-        await shop.kafka.receive(units, intake(shop, database, "one"))
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(ConnectionError, match="lost"):
+            await shop.kafka.receive(units, intake(shop, database, "one"))
     assert await taken(database) == 0
     assert await database.fetchval("SELECT count(*) FROM effect") == 0
 
@@ -237,8 +238,9 @@ async def test_a_paused_process_that_wakes_up_late_changes_nothing(shop: Shop, d
             assert len(await effects(database, 2)) == 2
 
             asleep.set()
-            with pytest.raises(Fenced):
-                await paused
+            async with asyncio.timeout(PATIENCE_S):
+                with pytest.raises(Fenced):
+                    await paused
             assert await _owned(database, {"awake"}), "it must not release what is another's"
     assert len(await effects(database, 2)) == 2
     assert await taken(database) == 2
@@ -251,8 +253,9 @@ async def test_who_comes_gets_what_is_free_and_later_what_is_released(shop: Shop
         async with receiving(shop, units, intake(shop, database, "second", ["first"])):
             await until(lambda: _owned(database, {"first", "second"}))
             assert list((await owners(database)).values()) == ["first", "first", "second"]
-            with pytest.raises(Fenced):
-                await shop.kafka.receive(units, intake(shop, database, "third", ["first", "second"]))
+            async with asyncio.timeout(PATIENCE_S):
+                with pytest.raises(Fenced):
+                    await shop.kafka.receive(units, intake(shop, database, "third", ["first", "second"]))
             await shop.publish(*KEYS)
             await effects(database, 6)
     assert await _owned(database, {None})
@@ -284,7 +287,7 @@ async def test_a_topic_that_was_made_anew_stops_the_group_and_says_what_to_do(sh
     assert receiver.stopped
     assert receiver.stopped.startswith(f"recorder goes on at record 1 of {shop.topic}/")
     assert "from 0 up to 0: they expired, or the topic was emptied or made anew" in receiver.stopped
-    assert "run `tradepost log switch`" in receiver.stopped
+    assert "run `tradepost log recover`" in receiver.stopped
     assert await taken(database) == 1
 
 
