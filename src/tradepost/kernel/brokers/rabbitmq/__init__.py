@@ -38,6 +38,7 @@ class RabbitMQ:
     def __init__(self, url: str, topology: Topology, shards: int = 1, limits: Limits = LIMITS) -> None:
         self._server, self._topology = Server(url), topology
         self._shards, self._limits = shards, limits
+        self._prepared: set[str] = set()  # groups
 
     async def declare(self) -> None:
         """All exchanges, queues and bindings. Errors: BrokerError."""
@@ -89,15 +90,18 @@ class RabbitMQ:
             return await letters.redrive(link, group.name, self._shards)
 
     async def reset(self) -> None:
-        """Delete all of it, with all messages: for a shop that was restored. Errors: BrokerError."""
+        """Drop all messages that are in its queues: for a shop that was restored. Errors: BrokerError."""
         async with self._visit() as link:
-            await resharding.delete(link, self._topology, self._shards)
+            await resharding.empty(link, self._topology)
 
     async def close(self) -> None:
         """Publishers and receptions have let go of theirs."""
 
     async def _declare(self, link: Link, topology: Topology) -> None:
-        await resharding.prepare(link, topology, self._shards)
+        for group in topology.groups:
+            if group.name not in self._prepared:
+                await resharding.prepare(link, group, self._shards)
+                self._prepared.add(group.name)
         await declare(link, topology, self._shards, self._limits)
 
     async def _open(self) -> Link:

@@ -10,10 +10,10 @@ from tradepost.kernel.brokers.rabbitmq.link import Link
 from tradepost.kernel.brokers.rabbitmq.topology import dead_queue_of, queue_of, standings
 from tradepost.kernel.brokers.rabbitmq.wave import Message, send
 
-AT_ONCE: Final = 100
-OUR_LIMIT_S: Final = 60.0  # for so many
+AT_ONCE: Final = 20  # the server drops acknowledgements of a channel that closes, but for the first 32
+LIMIT_S: Final = 60  # for so many
 DIED_IN: Final = "x-first-death-queue"
-OF_A_DEATH: Final = "x-death", "x-first-death-queue", "x-first-death-exchange", "x-first-death-reason"
+OF_A_DEATH: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 
 
 async def redrive(link: Link, group: str, shards: int) -> int:
@@ -25,7 +25,7 @@ async def redrive(link: Link, group: str, shards: int) -> int:
     async with link.server.asked("opening a channel"):
         channel = await link.channel(Channel, publisher_confirms=True)
     while moved < count:
-        async with link.server.asked(f"sending dead letters of {group} back", OUR_LIMIT_S):
+        async with link.server.asked(f"sending dead letters of {group} back", LIMIT_S):
             letters = await _next(channel, dead, min(AT_ONCE, count - moved))
             if not letters:
                 break
@@ -56,6 +56,6 @@ def _as_before(nth: int, letter: DeliveredMessage, queues: list[str]) -> Message
     properties = letter.header.properties
     headers = dict(properties.headers or {})
     came_from = str(headers.get(DIED_IN))
-    properties.headers = {name: value for name, value in headers.items() if name not in OF_A_DEATH}
+    properties.headers = {name: value for name, value in headers.items() if not name.startswith(OF_A_DEATH)}
     properties.message_id = properties.message_id or str(nth)
     return Message("", came_from if came_from in queues else queues[0], properties, letter.body)

@@ -8,7 +8,6 @@ from aiormq.channel import Channel
 from tradepost.kernel.brokers.port import BrokerError, Topology
 from tradepost.kernel.brokers.rabbitmq.link import Link
 from tradepost.kernel.brokers.rabbitmq.topology import (
-    DEAD_LETTERS,
     Standing,
     dead_queue_of,
     exchange_of,
@@ -19,32 +18,28 @@ from tradepost.kernel.brokers.rabbitmq.topology import (
 from tradepost.kernel.log.subscription import Group
 
 
-async def prepare(link: Link, topology: Topology, shards: int) -> None:
-    """Take away what deals a group's messages out to another number of queues. Errors: BrokerError when some of them
+async def prepare(link: Link, group: Group, shards: int) -> None:
+    """Take away what deals the group's messages out to another number of queues. Errors: BrokerError when some of them
     are under way."""
-    for group in topology.groups:
-        found = await standings(link, (queue_of(group.name, shard) for shard in count()))
-        if found and len(found) != shards:
-            _must_rest(link, group, found, shards)
-            await _dismantle(link, group, len(found), shards)
+    found = await standings(link, (queue_of(group.name, shard) for shard in count()))
+    if found and len(found) != shards:
+        _must_rest(link, group, found, shards)
+        await _dismantle(link, group, len(found), shards)
 
 
-async def delete(link: Link, topology: Topology, shards: int) -> None:
-    """All that was ever declared for the topology."""
+async def empty(link: Link, topology: Topology) -> None:
+    """Drop all messages. Nothing is deleted: others may have bound queues of their own, and a quorum queue that is made
+    again under its old name is lost if the server is killed within the three minutes until it writes its registry."""
     for group in topology.groups:
         found = await standings(link, (queue_of(group.name, shard) for shard in count()))
-        async with link.server.asked(f"deleting the queues of {group.name}"):
+        found = {**found, **await standings(link, [dead_queue_of(group.name)])}
+        if any(standing.consumers for standing in found.values()):
+            raise BrokerError(f"{link.server}: {group.name} is at work: stop all services first")
+        async with link.server.asked(f"emptying the queues of {group.name}"):
             channel = await link.channel(Channel)
-            for queue in (*found, dead_queue_of(group.name)):
-                await channel.queue_delete(queue)
-            for number in {len(found), shards} - {0, 1}:
-                await channel.exchange_delete(shards_of(group.name, number))
+            for queue in found:
+                await channel.queue_purge(queue)
             await channel.close()
-    async with link.server.asked("deleting exchanges"):
-        channel = await link.channel(Channel)
-        for exchange in (*(exchange_of(source) for source in topology.publishers), DEAD_LETTERS):
-            await channel.exchange_delete(exchange)
-        await channel.close()
 
 
 def _must_rest(link: Link, group: Group, found: Mapping[str, Standing], shards: int) -> None:
