@@ -16,6 +16,7 @@ from tradepost.contracts import FACTS
 from tradepost.gateway.opening import open_gateway
 from tradepost.kernel import runtime
 from tradepost.kernel.auth import Signer, Verifier
+from tradepost.kernel.brokers.port import Broker
 from tradepost.kernel.clock import now
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.keys import load_or_create_keys
@@ -117,10 +118,14 @@ async def eventually(look: Any, holds: Any, seconds: float = PATIENCE_S) -> Any:
 
 @asynccontextmanager
 async def open_shop(
-    database_url: str, data: Path, pace: str = "3600,3600", apart: Mapping[str, str] | None = None
+    database_url: str,
+    data: Path,
+    pace: str = "3600,3600",
+    apart: Mapping[str, str] | None = None,
+    broker: Broker | None = None,
 ) -> AsyncIterator[Shop]:
     """A shop whose parcels move when the test turns the carrier's clock. The services of `apart` have databases of
-    their own."""
+    their own. Events go by the log, or by `broker`."""
     settings = setting.read(
         {"TRADEPOST_DATA": str(data), "TRADEPOST_CARRIER_PACE": pace, "TRADEPOST_RATE_LIMITS": "off"}
     )
@@ -132,7 +137,8 @@ async def open_shop(
         data=settings.data,
         settings=settings.of_services,
     )
-    async with runtime.run(SERVICES, site) as running:
+    relays = [service.name for service in SERVICES] if broker else ()
+    async with runtime.run(SERVICES, site, broker=broker, relays=relays) as running:
         opened = open_gateway(SERVICES, running, Verifier(public, ISSUER), limited=False)
         yield Shop(opened.gateway, running, Signer(keys.current.private_pem, keys.current.kid, ISSUER), database_url)
         opened.stop()
