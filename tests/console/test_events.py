@@ -1,14 +1,18 @@
 """`tradepost events`: what was published, the story of an order, and reading again."""
 
+import asyncio
 import re
 from collections import Counter
+from pathlib import Path
 
 import asyncpg
 import msgspec
 
+from tests import databases
 from tests.console import story as stories
 from tests.console.calling import tradepost
 from tests.console.story import Story
+from tests.shop import open_shop
 from tradepost.console.events.following import Follower
 
 NODE = re.compile(r"^([\s│├└─]*)\+(\d[\d,]*) ms  (\S+)")
@@ -56,6 +60,25 @@ def test_a_tree_names_amounts_and_who_parked_an_event_or_has_yet_to_take_it_in(s
     asked = next(at for at, line in enumerate(lines) if "order.cancel_requested" in line)
     assert lines[asked + 1].endswith("shipping has yet to take it in")
     assert out.count("parked it") == out.count("yet to take") == 1
+
+
+async def test_the_story_is_told_across_databases(server: str, database_url: str, tmp_path: Path) -> None:
+    other = await databases.create(server)
+    names = ("payment", "notification")
+    environment = {f"TRADEPOST_{name.upper()}_DATABASE_URL": other for name in names}
+    async with open_shop(database_url, tmp_path, apart=dict.fromkeys(names, other)) as shop:
+        await shop.product("MUG-1", stock=6)
+        placed = await shop.buy(shop.staff, "MUG-1", guest={"email": "a@b.cd", "name": "A"})
+        waited = await asyncio.to_thread(tradepost, database_url, "log", "lag", "--wait", "60", **environment)
+    told = await asyncio.to_thread(tradepost, database_url, "events", "trace", placed.json["number"], **environment)
+    await databases.drop(server, other)
+
+    assert waited.code == 0, waited.err
+    tree = nested(told.out)
+    assert {"order.created", "inventory.reserved", "payment.captured", "notification.sent"} <= {
+        name for _, name in tree
+    }
+    assert [depth for depth, name in tree if name == "payment.captured"] == [4]
 
 
 def test_an_order_that_is_not_there_is_told_in_one_line(story: Story) -> None:
