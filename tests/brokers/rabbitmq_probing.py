@@ -167,7 +167,8 @@ async def post(url: str, body: bytes, type_: str = "thing.moved") -> None:
 async def next_of(url: str, queue: str) -> AbstractIncomingMessage:
     """By another client, which takes it away."""
     async with plain_channel(url) as channel:
-        async with (await channel.get_queue(queue, ensure=False)).iterator(timeout=WAIT_S) as messages:
+        found = await channel.get_queue(queue, ensure=False)
+        async with found.iterator(timeout=WAIT_S) as messages:
             message = await anext(messages)
             await message.ack()
             return message
