@@ -87,7 +87,7 @@ def _served(home: Home) -> str:
 async def _check(homes: Mapping[str, Home], home: Home, row: Any) -> None:
     (types,) = [list(group.of(row["source"])) for group in home.groups if group.name == row["group"]]
     log = homes[row["source"]].connection
-    lag = await behind(log, home.connection, row["source"], home.schema, row["group"], types)
+    lag = await behind(log, home.connection, row["source"], home.schema, row["group"], types, thorough=True)
     if lag.events:
         raise NotYet(
             f"{row['group']} has yet to take in {lag.events} events of {row['source']}: start everything with "

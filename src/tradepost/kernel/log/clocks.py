@@ -12,6 +12,7 @@ from tradepost.kernel.log.ticks import IDLE_S, Ticks
 from tradepost.kernel.migrate import READER, url_as
 
 READER_POOL: Final = 6
+PLANS: Final = {"plan_cache_mode": "force_custom_plan"}  # a plan for any tick would read the whole log for each
 FOREIGN_IDLE_S: Final = 1.0  # whose writers tick themselves; we do it for those that died
 
 
@@ -61,7 +62,7 @@ class Clocks(Mapping[str, Ticks]):
                 min_size=0,
                 max_size=READER_POOL,
                 command_timeout=60,
-                server_settings={**SESSION, "application_name": "tradepost log"},
+                server_settings={**SESSION, **PLANS, "application_name": "tradepost log"},
                 reset=_nothing,
             )
             stack.push_async_callback(pool.close)
