@@ -131,6 +131,16 @@ async def test_a_group_that_begins_has_its_events_kept_from_then_on(rabbitmq_vho
     assert await broker.depth(STORE) == 1
 
 
+async def test_a_fresh_group_begins_without_what_its_queue_held(rabbitmq_vhost_url: str, things: Things) -> None:
+    broker = rabbit(rabbitmq_vhost_url)
+    await publish(broker, things.events(5))
+    await broker.begin(STORE)
+    assert await broker.depth(STORE) == 5
+
+    await broker.begin(STORE, fresh=True)
+    assert await broker.depth(STORE) == 0
+
+
 async def test_other_clients_see_what_an_event_is_without_reading_it(rabbitmq_vhost_url: str, things: Things) -> None:
     event = things.event("mug", "thing.painted")
     await publish(rabbit(rabbitmq_vhost_url), [event])

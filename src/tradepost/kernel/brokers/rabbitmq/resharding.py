@@ -35,11 +35,8 @@ async def empty(link: Link, topology: Topology) -> None:
         found = {**found, **await standings(link, [dead_queue_of(group.name)])}
         if any(standing.consumers for standing in found.values()):
             raise BrokerError(f"{link.server}: {group.name} is at work: stop all services first")
-        async with link.server.asked(f"emptying the queues of {group.name}"):
-            channel = await link.channel(Channel)
-            for queue in found:
-                await channel.queue_purge(queue)
-            await channel.close()
+        for queue in found:
+            await link.empty(queue)
 
 
 def _must_rest(link: Link, group: Group, found: Mapping[str, Standing], shards: int) -> None:
