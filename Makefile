@@ -7,7 +7,7 @@ JOBS ?= auto
 PARSER := tests/contracts/asyncapi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format rabbitmq kafka stop-brokers asyncapi-parser clean
+.PHONY: help setup up test check format rabbitmq kafka stop-brokers asyncapi-parser bench bench-check clean
 
 help: ## list every target
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "%-15s %s\n", $$1, $$2}'
@@ -48,6 +48,12 @@ asyncapi-parser: $(PARSER)/node_modules/ready ## install the official parser of 
 $(PARSER)/node_modules/ready: $(PARSER)/package-lock.json
 	@cd $(PARSER) && npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
 	@touch $@
+
+bench: $(READY) ## measure everything, in about two hours; BENCH=--quick in ten minutes
+	@$(BIN)/python -m bench.suite $(BENCH)
+
+bench-check: $(READY) ## CPU per request and statement counts against bench/expected.json
+	@$(BIN)/python -m bench.check $(BENCH)
 
 clean: ## remove .venv and caches; the data folder stays
 	@rm -rf $(VENV) $(PARSER)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -49,7 +49,7 @@ def measure(size: Size) -> list[Figure]:
                 orders,
                 Site(
                     databases=dict.fromkeys((service.name for service in SERVICES), url),
-                    secret=pgbench.SECRET,
+                    secret=shop.secret,
                     data=shop.folder,
                 ),
             )
@@ -74,7 +74,7 @@ async def _stock(url: str) -> None:
 
 async def _reserved(url: str, orders: int, site: Site) -> float:
     """Seconds until inventory has reserved a unit for each of so many orders that are on the log when it starts."""
-    async with connect(url_as(url, role_of("order"), pgbench.SECRET), "order") as db:
+    async with connect(url_as(url, role_of("order"), site.secret), "order") as db:
         async with runtime.run([inventory], site):
             pass  # it takes its place in the logs
         for start in range(0, orders, BATCH):

@@ -44,7 +44,7 @@ def _past(shop: Shop, pattern: int, copies: int) -> int:
     shop.stop()
 
     def told(done: int) -> None:
-        if done % 50 == 0:
+        if done and done % 50 == 0:
             note(f"{done * pattern} orders loaded")
 
     return uvloop.run(stored.multiply(shop.database_url, copies, told))

@@ -16,7 +16,6 @@ from tradepost.console.backup.programs import programs, split_password
 from tradepost.kernel.migrate import migrate
 
 DATABASE: Final = "pgbench"
-SECRET: Final = "of-the-bench"
 
 # The rows of one order as `order` writes them when it is placed: the order with its two lines, the idempotency record
 # and the event, of the same sizes, into the same tables with the same indexes. What is read for it (keys, offers) and
@@ -60,11 +59,12 @@ class Run:
 
 
 def prepare(shop: Shop, services: Sequence[str]) -> str:
-    """A database with the schemas of these services and nothing else that runs on it; its URL."""
+    """A database with the schemas of these services and nothing that runs on it; its URL. The secret is the shop's:
+    it makes the passwords of roles, which all databases of a server share."""
     uvloop.run(_create(shop.database_url))
     head, _, query = shop.database_url.partition("?")
     url = f"{head.rpartition('/')[0]}/{DATABASE}?{query}"
-    uvloop.run(migrate(url, [(name, f"tradepost.services.{name}") for name in services], SECRET))
+    uvloop.run(migrate(url, [(name, f"tradepost.services.{name}") for name in services], shop.secret))
     return url
 
 

@@ -22,6 +22,7 @@ from typing import Any, Final
 import asyncpg
 import uvloop
 
+from bench.figures import note
 from bench.processes import Usage, usage
 from tradepost.console.audit import drained
 from tradepost.console.instance import NAMES, Instance
@@ -45,6 +46,7 @@ CUSTOMERS: Final = 200
 STOCK: Final = 1_000_000  # units of each product
 REQUESTS: Final = 2_000  # different ones
 SEED: Final = 4
+LOG_CHARACTERS: Final = 3_000
 WORDS: Final = ("mug", "lamp", "clock", "bowl", "candle", "frame", "basket", "teapot", "cushion", "mirror")
 COLOURS: Final = ("red", "green", "blue", "white", "black", "yellow", "pink", "grey", "brown", "silver")
 
@@ -97,6 +99,11 @@ class Shop:
     workers: list[Worker] = field(default_factory=list)
     user_ids: Sequence[str] = ()
     skus: Sequence[str] = ()
+
+    @property
+    def secret(self) -> str:
+        """The installation's."""
+        return self.environment["TRADEPOST_SECRET"]
 
     @property
     def ports(self) -> list[int]:
@@ -183,6 +190,9 @@ def open_shop(settings: Mapping[str, str] | None = None, **environment: str) -> 
         shop = Shop(Path(folder), server.url, server.pid, {**mine, "HOST": "127.0.0.1", **more, **environment})
         try:
             yield shop
+        except SystemExit:
+            note(f"the application's last words: {_last_words(shop.folder / 'application.log')}")
+            raise
         finally:
             shop.stop()
             server.stop()
@@ -250,7 +260,7 @@ def await_answer(url: str, process: "subprocess.Popen[bytes]", log: Path | None 
             if answer.status == 200:
                 return
         time.sleep(LOOK_S)
-    raise SystemExit(f"{url} does not answer: {log.read_text()[-2000:] if log else process.poll()}")
+    raise SystemExit(f"{url} does not answer: {_last_words(log) if log else process.poll()}")
 
 
 async def _set_up(instance: Instance, log: OrderLog) -> Mapping[str, str]:
@@ -282,6 +292,10 @@ async def _settled(url: str, since: float | None, patience_s: float) -> float:
     finally:
         await connection.close()
     raise SystemExit(f"not all done after {patience_s:g} s: {counts}")
+
+
+def _last_words(log: Path) -> str:
+    return log.read_text()[-LOG_CHARACTERS:] if log.exists() else "none"
 
 
 def run_name() -> str:
