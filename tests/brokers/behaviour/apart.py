@@ -21,13 +21,16 @@ from tests.brokers.behaviour.rig import PATIENCE_S, Shop
 from tests.brokers.behaviour.things import facts_of, recording
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
+from tradepost.kernel.log import consumer
+from tradepost.kernel.log.batch import Piece, read_piece
 from tradepost.kernel.log.subscription import Group, on
 
 ROOT: Final = Path(__file__).parents[3]
 
 
 class Order(msgspec.Struct):
-    """Which shop, and where to pause for the first time: `handling`, `took`, `published` or nowhere."""
+    """Which shop, and where to pause for the first time: `read` (nothing was done yet), `handling`, `took`,
+    `published`, or nowhere."""
 
     kind: str
     url: str
@@ -104,9 +107,21 @@ def _group(order: Order, pause: Pause) -> Group:
     return Group("recorder", (on(facts.moved, handle), on(facts.turned, handle)))
 
 
+def _pause_after_reading(pause: Pause) -> None:
+    async def read_and_pause(*args: Any, **options: Any) -> Piece:
+        piece = await read_piece(*args, **options)
+        if piece.events:
+            await pause.at("read")
+        return piece
+
+    vars(consumer)["read_piece"] = read_and_pause
+
+
 async def _work(order: Order) -> None:
     pause = Pause(order.pauses)
-    hooks = Hooks(lambda: pause.at("published"), lambda: pause.at("took"))
+    hooks = Hooks(lambda: pause.at("published"), lambda: pause.at("read"), lambda: pause.at("took"))
+    if order.kind == "log":
+        _pause_after_reading(pause)
     part = Part(
         order.kind,
         order.url,

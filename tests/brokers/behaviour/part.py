@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 from tests import databases
 from tests.brokers.proxy import Proxy
 from tradepost.kernel.brokers.enrolment import check
-from tradepost.kernel.brokers.opening import open_broker
+from tradepost.kernel.brokers.kafka.broker import Kafka
 from tradepost.kernel.brokers.port import Broker, BrokerError, Intake, Moved, Publisher, Topology, Unit
+from tradepost.kernel.brokers.rabbitmq import RabbitMQ
+from tradepost.kernel.brokers.rabbitmq.topology import LIMITS, Limits
 from tradepost.kernel.database import connect
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.log.batch import Raw
@@ -22,7 +24,6 @@ from tradepost.kernel.log.team import Team
 from tradepost.kernel.migrate import role_of, url_as
 from tradepost.kernel.staff import consumers_of, receivers_of, relays_of
 from tradepost.kernel.tasks import end
-from tradepost.settings import BrokerSettings
 
 SHARDS: Final = 4
 PARTITIONS: Final = 6
@@ -37,16 +38,18 @@ async def nowhere() -> None:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What happens at two moments: a part of a piece was `published` and confirmed, and the relay's place did not move
-    yet; what a broker brought `took` effect, and the broker does not know yet."""
+    """What happens at three moments: a part of a piece was `published` and confirmed, and the relay's place did not
+    move yet; a broker has `brought` events, and nothing was done yet; what it brought `took` effect, and the broker
+    does not know yet."""
 
     published: Hook = nowhere
+    brought: Hook = nowhere
     took: Hook = nowhere
 
 
 class Part:
     """`relays` publishes the log, and `serves` takes events in for `groups`; `declares` names the groups that are
-    deployed, those that it serves where nothing is said."""
+    deployed, those that it serves where nothing is said. `limits` are those of RabbitMQ's queues."""
 
     def __init__(
         self,
@@ -60,12 +63,13 @@ class Part:
         relays: bool = True,
         serves: bool = True,
         declares: Sequence[Group] | None = None,
+        limits: Limits = LIMITS,
     ) -> None:
         self.kind, self.url, self.name, self.groups = kind, url, name, tuple(groups)
         self.owner = new_id()
         self.teams: list[Team[Any]] = []
         self.proxy: Proxy | None = None
-        self._address, self._hooks = broker, hooks
+        self._address, self._hooks, self._limits = broker, hooks, limits
         self.relays, self.serves = relays, serves
         self._topology = Topology((name,), self.groups if declares is None else tuple(declares))
         self._broker: Broker | None = None
@@ -153,13 +157,11 @@ class Part:
             await self.proxy.start()
             user, _, _ = parts.netloc.rpartition("@")
             url = parts._replace(netloc=f"{user}@127.0.0.1:{self.proxy.port}").geturl()
-            settings = BrokerSettings("rabbitmq", rabbitmq_url=url, shards=SHARDS)
+            broker: Broker = RabbitMQ(url, self._topology, SHARDS, self._limits)
         else:
             self.proxy = Proxy(int(self._address.rpartition(":")[2]), renames=True)
             await self.proxy.start()
-            settings = BrokerSettings("kafka", kafka_bootstrap=f"127.0.0.1:{self.proxy.port}", partitions=PARTITIONS)
-        broker = open_broker(settings, self._topology)
-        assert broker is not None
+            broker = Kafka(f"127.0.0.1:{self.proxy.port}", PARTITIONS, self._topology)
         await broker.declare()
         return broker
 
@@ -177,6 +179,7 @@ class Hooked:
 
     async def receive(self, units: Sequence[Unit], intake: Intake) -> None:
         async def take(pieces: Pieces, moved: Moved) -> None:
+            await self._hooks.brought()
             await intake.take(pieces, moved)
             await self._hooks.took()
 

@@ -22,7 +22,7 @@ from tradepost.kernel.migrate import password_of, role_of, url_as
 _READING: Final = 'SELECT count(DISTINCT "group") FROM cursor WHERE "group" = ANY ($1)'
 _SERVED: Final = f'SELECT (SELECT count(*) FROM intake WHERE "group" = ANY ($1)) - ({_READING})'
 PROBE: Final = "probe"
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 60.0
 POLL_S: Final = 0.02
 
 _VERSIONS: Final = """

@@ -64,8 +64,9 @@ async def _joined(shop: Shop) -> Part:
     return part
 
 
-async def test_a_member_that_is_paused_in_mid_batch_and_wakes_up_late_changes_nothing(shop: Shop) -> None:
-    await _sleep_and_wake(shop, "handling")
+@pytest.mark.parametrize("moment", ["read", "handling"], ids=["before it does anything", "in mid-batch"])
+async def test_a_member_that_is_paused_and_wakes_up_late_changes_nothing(shop: Shop, moment: str) -> None:
+    await _sleep_and_wake(shop, moment)
 
 
 @pytest.mark.parametrize("kind", ["rabbitmq", "kafka"], indirect=True)

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.brokers.behaviour.part import Part
 from tests.brokers.behaviour.rig import Shop, until
 from tests.brokers.behaviour.things import recording
+from tradepost.kernel.brokers.rabbitmq.topology import Limits
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
 
@@ -91,6 +93,23 @@ async def test_while_the_broker_is_silent_the_relay_stands_still_and_then_goes_o
         for _ in range(10):
             await shop.move(*THINGS)
         assert relay.net.passed["up"] < MEGABYTE
-        assert len(await shop.effects()) * 1 == 100
+        assert (await shop.effects())[THINGS[0]] == [1]
         relay.net.heal()
         await shop.took_all_once()
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq"], indirect=True)
+async def test_a_queue_that_is_full_makes_the_relay_wait_and_no_event_overtakes_another(shop: Shop) -> None:
+    few = Limits(messages=5)
+    async with shop.running(shop.group(), relays=False, limits=few):
+        pass  # from now on messages are kept for the group
+    async with shop.running(shop.group(), serves=False, limits=few):
+        with capture_logs() as told:
+            await shop.move(*["one"] * 40, *["two"] * 40, *THINGS)
+            await until(lambda: _is_full(told), "the relay tells why it waits")
+        async with shop.running(shop.group(), relays=False, limits=few):
+            await shop.took_all_once()
+
+
+async def _is_full(told: Sequence[Any]) -> bool:
+    return any("a queue is full" in line.get("why", "") for line in told)
