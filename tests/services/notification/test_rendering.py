@@ -2,6 +2,8 @@
 
 import msgspec
 import pytest
+from jinja2 import UndefinedError
+from msgspec.structs import asdict
 
 from tests.services.notification.conftest import Sale
 from tradepost.contracts.inventory import InventoryAvailable, InventoryLow
@@ -25,7 +27,7 @@ FACTS: dict[str, Fact] = {
 
 @pytest.mark.parametrize(("template", "channel"), [(name, one) for name, all_ in CHANNELS.items() for one in all_])
 def test_every_template_can_be_written(template: str, channel: Channel) -> None:
-    facts = {"number": "T-1001", **msgspec.to_builtins(FACTS[template])}
+    facts = {"number": "T-1001", **asdict(FACTS[template])}
     subject, body = render(template, channel, facts, "Ada")
 
     assert ("T-1001" if "number" in FACTS[template].__struct_fields__ else "") in subject + body
@@ -41,7 +43,7 @@ def test_every_template_can_be_written(template: str, channel: Channel) -> None:
 
 
 def test_the_e_mail_of_an_order_names_its_lines_and_its_total() -> None:
-    facts = msgspec.to_builtins(SALE.created)
+    facts = asdict(SALE.created)
     assert render("order_created", Channel.EMAIL, facts, "Ada") == (
         "Your order T-1001",
         "Hello Ada,\n\nthank you for your order T-1001:\n\n  2 x Mug  19.98 USD\n\nTotal: 19.98 USD\n\n"
@@ -50,13 +52,29 @@ def test_the_e_mail_of_an_order_names_its_lines_and_its_total() -> None:
 
 
 def test_currencies_keep_their_own_decimals() -> None:
-    facts = {**msgspec.to_builtins(SALE.paid), "amount": 1998, "currency": "JPY"}
+    facts = {**asdict(SALE.paid), "amount": 1998, "currency": "JPY"}
     assert "received 1998 JPY" in render("order_paid", Channel.EMAIL, facts, "Ada")[1]
 
 
 def test_what_people_typed_in_stays_on_its_line() -> None:
-    facts = {**msgspec.to_builtins(SALE.paid), "number": "T\nBcc: x@example.com"}
+    facts = {**asdict(SALE.paid), "number": "T\nBcc: x@example.com"}
     subject, body = render("order_paid", Channel.EMAIL, facts, "Ada\n\nYou owe us money {{ amount }}")
 
     assert subject == "We have your payment for order T Bcc: x@example.com"
     assert body.startswith("Hello Ada You owe us money {{ amount }},\n")
+
+
+def test_a_message_knows_nothing_of_the_one_before_it() -> None:
+    facts = asdict(SALE.paid)
+    render("order_paid", Channel.EMAIL, facts, "Ada")
+
+    with pytest.raises(UndefinedError, match="'number' is undefined"):
+        render("order_paid", Channel.EMAIL, {name: facts[name] for name in facts if name != "number"}, "Ada")
+
+
+@pytest.mark.parametrize("template", FACTS)
+def test_facts_that_were_kept_as_json_give_the_same_message(template: str) -> None:
+    facts = {"number": "T-1001", **asdict(FACTS[template])}
+    kept = msgspec.json.decode(msgspec.json.encode(facts))
+
+    assert render(template, Channel.EMAIL, kept, "Ada") == render(template, Channel.EMAIL, facts, "Ada")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import msgspec
+from msgspec.structs import asdict
 
 from tradepost.contracts.inventory import InventoryAvailable, InventoryLow
 from tradepost.contracts.order import OrderCancelled, OrderCompleted, OrderCreated, OrderPaid, OrderShipped
@@ -53,7 +53,7 @@ def _of_sale(event: Event[Sale]) -> Notice:
     return Notice(
         event_id=event.id,
         template=_template(event),
-        facts=msgspec.to_builtins(sale),
+        facts=asdict(sale),
         cause=event.cause,
         order_id=sale.order_id,
         user_id=sale.user_id,
@@ -65,7 +65,7 @@ def _of_refund(event: Event[PaymentRefunded]) -> Notice:
     return Notice(
         event_id=event.id,
         template=_template(event),
-        facts=msgspec.to_builtins(event.data),
+        facts=asdict(event.data),
         cause=event.cause,
         order_id=event.data.order_id,
     )
@@ -75,7 +75,7 @@ def _alert(event: Event[Alert], user_id: str, contact: Contact) -> Notice:
     return Notice(
         event_id=event.id,
         template=_template(event),
-        facts=msgspec.to_builtins(event.data),
+        facts=asdict(event.data),
         cause=event.cause,
         user_id=user_id,
         contact=contact,
