@@ -90,6 +90,22 @@ async def test_a_relay_that_is_killed_between_confirm_and_cursor_leaves_duplicat
 
 
 @on_brokers
+async def test_duplicates_that_are_delivered_together_take_effect_once(shop: Shop) -> None:
+    stand = Stand()
+    async with shop.running(shop.group(), relays=False):
+        pass  # from now on messages are kept for the group
+    dying = shop.part(shop.group(), serves=False, hooks=Hooks(published=stand.still))
+    await shop.move(*THINGS)
+    await dying.start()
+    await stand.reached()
+    await dying.kill()
+    async with shop.running(shop.group(), serves=False) as relay:
+        await shop.relayed(relay)
+        async with shop.running(shop.group(), relays=False):
+            await shop.took_all_once()
+
+
+@on_brokers
 async def test_two_relays_share_one_log_and_what_they_publish_stays_in_order(shop: Shop) -> None:
     async with (
         shop.running(shop.group(), relays=False),

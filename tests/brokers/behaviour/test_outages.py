@@ -10,8 +10,9 @@ from brokers.node import Node
 from tests.brokers import vhosts
 from tests.brokers.behaviour.rig import Shop
 
-THINGS = [f"thing-{n}" for n in range(30)]
+THINGS = [f"thing-{n}" for n in range(10)]
 GONE_S = 10.0
+POUR_S = 0.2
 
 pytestmark = pytest.mark.parametrize("kind", ["rabbitmq", "kafka"], indirect=True)
 
@@ -36,7 +37,7 @@ async def pouring(shop: Shop) -> AsyncIterator[None]:
     async def pour() -> None:
         while not end.is_set():
             await shop.move(*THINGS)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(POUR_S)
 
     task = asyncio.create_task(pour())
     try:
@@ -49,7 +50,7 @@ async def pouring(shop: Shop) -> AsyncIterator[None]:
 async def test_a_broker_that_is_restarted_in_order(shop: Shop, node: Node) -> None:
     async with shop.running(shop.group()), shop.running(shop.group()):
         async with pouring(shop):
-            await shop.took(60)
+            await shop.took(20)
             await asyncio.to_thread(node.stop)
             await asyncio.to_thread(node.start)
         await shop.took_all_once()
@@ -58,7 +59,7 @@ async def test_a_broker_that_is_restarted_in_order(shop: Shop, node: Node) -> No
 async def test_a_broker_that_is_killed_and_gone_for_ten_seconds(shop: Shop, node: Node) -> None:
     async with shop.running(shop.group()), shop.running(shop.group()):
         async with pouring(shop):
-            await shop.took(60)
+            await shop.took(20)
             await asyncio.to_thread(node.kill)
             await asyncio.sleep(GONE_S)
             await asyncio.to_thread(node.start)
@@ -68,7 +69,7 @@ async def test_a_broker_that_is_killed_and_gone_for_ten_seconds(shop: Shop, node
 async def test_processes_that_start_while_the_broker_is_away_begin_when_it_is_back(shop: Shop, node: Node) -> None:
     async with shop.running(shop.group()):
         await shop.move(*THINGS)
-        await shop.took(30)
+        await shop.took(10)
     await shop.move(*THINGS)
     node.pause()
     try:
