@@ -79,8 +79,8 @@ async def _store(tx: Tx, orders: Sequence[Priced]) -> None:
 async def follow(tx: Tx, events: Sequence[Event[Any]], decide: Decide, now: datetime) -> None:
     """Let each event move its order, all in one go. A fact that comes too late goes on record and changes nothing; one
     about an order that we do not have is none of our business."""
-    orders = await repository.lock(tx, [event.key for event in events])
-    changed: dict[str, Order] = {}
+    known = await repository.lock(tx, [event.key for event in events])
+    orders = dict(known)
     late: list[LateFact] = []
     for event in events:
         if (order := orders.get(event.key)) is None:
@@ -91,8 +91,8 @@ async def follow(tx: Tx, events: Sequence[Event[Any]], decide: Decide, now: date
             late.append(LateFact(order.id, event.id, event.type, now))
             continue
         repository.publish(tx, moved, facts, event.cause)
-        orders[order.id] = changed[order.id] = moved
-    await repository.save(tx, list(changed.values()))
+        orders[order.id] = moved
+    await repository.save(tx, ((known[key], order) for key, order in orders.items() if order is not known[key]))
     await repository.save_late(tx, late)
 
 
@@ -104,13 +104,15 @@ async def cancel(tx: Tx, order_id: str, owner: str | None, reason: str, cause: C
     moved = moves.cancel(order, reason, now)
     if moved is not None:
         repository.publish(tx, *moved, cause)
-        await repository.save(tx, [moved[0]])
+        await repository.save(tx, [(order, moved[0])])
 
 
 async def expire(tx: Tx, order_ids: Sequence[str], cause: Cause, now: datetime) -> int:
     """Cancel those of these orders that are still unpaid; how many."""
-    moved = [moved for order in (await repository.lock(tx, order_ids)).values() if (moved := moves.expire(order, now))]
-    for order, facts in moved:
-        repository.publish(tx, order, facts, cause)
-    await repository.save(tx, [order for order, _ in moved])
-    return len(moved)
+    changes = []
+    for order in (await repository.lock(tx, order_ids)).values():
+        if moved := moves.expire(order, now):
+            repository.publish(tx, *moved, cause)
+            changes.append((order, moved[0]))
+    await repository.save(tx, changes)
+    return len(changes)

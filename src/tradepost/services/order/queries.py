@@ -9,16 +9,15 @@ from tradepost.contracts.inventory import Shortage
 from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.errors import NotFound
 from tradepost.kernel.http.body import ListOf, ListQuery, page
-from tradepost.services.order.domain.order import Status
-from tradepost.services.order.repository import COLUMNS, Failure, order_of
-from tradepost.services.order.views import Moment, OrderView, ReturnView, of_return, of_row
+from tradepost.services.order.domain.order import Failure, Status
+from tradepost.services.order.views import COLUMNS, Moment, OrderView, ReturnView, of_return, of_row
 
 _ONE: Final = f"""
-SELECT {COLUMNS}, lines, (SELECT json_agg(json_build_array(type, at)) FROM late_fact WHERE order_id = orders.id) AS late
+SELECT {COLUMNS}, (SELECT json_agg(json_build_array(type, at)) FROM late_fact WHERE order_id = orders.id) AS late
 FROM orders WHERE id = $1 AND ($3 OR user_id = $2)
 """
 _LIST: Final = """
-SELECT {columns}, lines FROM orders
+SELECT {columns} FROM orders
 WHERE ($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR status = $2) AND {page}
 ORDER BY id {direction} LIMIT $4
 """
@@ -30,6 +29,7 @@ FROM return_ WHERE {one} = $1 ORDER BY return_.id
 _OWNED: Final = "SELECT true FROM orders WHERE id = $1 AND ($3 OR user_id = $2)"
 
 
+_failure: Final = msgspec.json.Decoder(Failure)
 _moments: Final = msgspec.json.Decoder(list[tuple[str, datetime]])
 
 
@@ -52,8 +52,8 @@ async def fate(db: Database, order_id: str, user_id: str | None, *, everyones: b
     row = await db.fetchrow(_ONE, order_id, user_id, everyones)
     if row is None:
         raise NotFound("There is no such order.")
-    order = order_of(row)
-    return Fate(of_row(row, _late(row["late"])), Failure(order.missing, order.decline))
+    failure = Failure() if row["failure"] is None else _failure.decode(row["failure"])
+    return Fate(of_row(row, _late(row["late"])), failure)
 
 
 async def listing(db: Database, query: ListQuery, user_id: str | None, status: Status | None) -> ListOf[OrderView]:

@@ -1,24 +1,26 @@
 """Orders as rows: loading under lock, and saving together with the facts that were published."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from itertools import compress
+from operator import attrgetter, ne
 from typing import Any, Final
 
 import msgspec
 
-from tradepost.contracts.inventory import Shortage
 from tradepost.contracts.order import Address, Guest, Line
 from tradepost.kernel.database import Row, Tx
 from tradepost.kernel.events import Cause, Fact
-from tradepost.services.order.domain.order import Order, Status
+from tradepost.services.order.domain.order import STATUSES, Order
 from tradepost.services.order.domain.placement import Offer, Placement
 
-COLUMNS: Final = """id::text AS id, number, user_id::text AS user_id, guest, status, version, currency, total_amount,
-    shipping_address, payment_method, action_url, cancel_reason, cancel_requested, failure, tracking_number, carrier,
-    refunded, created_at, reserved_at, paid_at, shipped_at, completed_at, cancelled_at"""
-
-_LOCK: Final = f"SELECT {COLUMNS} FROM orders WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+_LOCK: Final = """
+SELECT id::text AS id, number::text AS number, user_id::text AS user_id, guest, status, version, currency, total_amount,
+       payment_method, shipping_address, action_url, cancel_reason, cancel_requested, refunded
+FROM orders WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
+"""
 _NUMBERS: Final = "SELECT nextval('order_number') AS number FROM generate_series(1, $1)"
 _INSERT: Final = """
 INSERT INTO orders (id, number, user_id, guest, status, version, currency, total_amount, lines, shipping_address,
@@ -29,34 +31,31 @@ FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::bi
             $9::text[], $10::timestamptz[])
      AS new (id, number, user_id, guest, currency, total_amount, lines, shipping_address, payment_method, created_at)
 """
-_UPDATE: Final = """
-UPDATE orders SET status = new.status, version = new.version, action_url = new.action_url,
-    cancel_reason = new.cancel_reason, cancel_requested = new.cancel_requested, failure = new.failure::json,
-    tracking_number = new.tracking_number, carrier = new.carrier, refunded = new.refunded,
-    reserved_at = new.reserved_at, paid_at = new.paid_at, shipped_at = new.shipped_at,
-    completed_at = new.completed_at, cancelled_at = new.cancelled_at
-FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[],
-            $9::text[], $10::bigint[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[],
-            $14::timestamptz[], $15::timestamptz[])
-     AS new (id, status, version, action_url, cancel_reason, cancel_requested, failure, tracking_number, carrier,
-             refunded, reserved_at, paid_at, shipped_at, completed_at, cancelled_at)
-WHERE orders.id = new.id
-"""
+# Orders that moved together have their status and moments in common; the rest of what a move changes is their own.
+_MOMENTS: Final = ("reserved_at", "paid_at", "shipped_at", "completed_at", "cancelled_at")
+_OWN: Final = {
+    "version": "bigint",
+    "action_url": "text",
+    "cancel_reason": "text",
+    "cancel_requested": "boolean",
+    "refunded": "bigint",
+    "failure": "json",
+    "tracking_number": "text",
+    "carrier": "text",
+}
 _LATE: Final = """
 INSERT INTO late_fact (order_id, event_id, type, at)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[])
 """
+_guest: Final = msgspec.json.Decoder(Guest)
+_address: Final = msgspec.json.Decoder(Address)
+_shared: Final = attrgetter("status", *_MOMENTS)
+_own: Final = attrgetter(*_OWN)
+
 _OFFERS: Final = """
 SELECT variant_id::text AS variant_id, product_id::text AS product_id, sku, name, price, currency, active, stocked
 FROM offer WHERE sku = ANY ($1::text[]) OR variant_id = ANY ($2::uuid[]) OR product_id = ANY ($3::uuid[])
 """
-
-
-class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why an order ended, as stored: what was short, or how the provider declined."""
-
-    missing: tuple[Shortage, ...] = ()
-    decline: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class LateFact:
 
 async def lock(tx: Tx, order_ids: Sequence[str]) -> dict[str, Order]:
     """The orders of these ids that exist, locked until the end of the transaction."""
-    return {row["id"]: order_of(row) for row in await tx.fetch(_LOCK, sorted(set(order_ids)))}
+    return {row["id"]: _order(row) for row in await tx.fetch(_LOCK, sorted(set(order_ids)))}
 
 
 async def numbers(tx: Tx, count: int) -> list[str]:
@@ -107,28 +106,29 @@ async def insert(tx: Tx, orders: Sequence[Priced]) -> None:
     )
 
 
-async def save(tx: Tx, orders: Sequence[Order]) -> None:
-    """What has changed of orders that this transaction has locked."""
-    if not orders:
-        return
-    await tx.execute(
-        _UPDATE,
-        [order.id for order in orders],
-        [order.status.value for order in orders],
-        [order.version for order in orders],
-        [order.action_url for order in orders],
-        [order.cancel_reason for order in orders],
-        [order.cancel_requested for order in orders],
-        [_failure(order) for order in orders],
-        [order.tracking_number for order in orders],
-        [order.carrier for order in orders],
-        [order.refunded for order in orders],
-        [order.reserved_at for order in orders],
-        [order.paid_at for order in orders],
-        [order.shipped_at for order in orders],
-        [order.completed_at for order in orders],
-        [order.cancelled_at for order in orders],
-    )
+async def save(tx: Tx, changes: Iterable[tuple[Order, Order]]) -> None:
+    """Locked orders, before and after their moves: a statement for each kind of change, with what it changes only."""
+    kinds: dict[tuple[tuple[Any, ...], tuple[bool, ...]], list[Order]] = {}
+    for before, now in changes:
+        kind = _shared(now), tuple(map(ne, _own(before), _own(now)))
+        kinds.setdefault(kind, []).append(now)
+    for ((status, *moments), is_own), orders in kinds.items():
+        own = tuple(compress(_OWN, is_own))
+        sql = _update(tuple(compress(_MOMENTS, moments)), own)
+        columns = [_column(orders, name) for name in ("id", *own)]
+        await tx.execute(sql, status, *filter(None, moments), *columns)
+
+
+@cache
+def _update(moments: Sequence[str], own: Sequence[str]) -> str:
+    shared = ("status", *moments)
+    setting = [f"{name} = ${at}" for at, name in enumerate(shared, 1)] + [f"{name} = new.{name}" for name in own]
+    types = ("uuid", *(_OWN[name] for name in own))
+    arrays = [f"${at}::{type_}[]" for at, type_ in enumerate(types, len(shared) + 1)]
+    return f"""
+        UPDATE orders SET {", ".join(setting)}
+        FROM unnest({", ".join(arrays)}) AS new ({", ".join(("id", *own))}) WHERE orders.id = new.id
+    """
 
 
 def publish(tx: Tx, order: Order, facts: Sequence[Fact], cause: Cause) -> None:
@@ -154,40 +154,29 @@ async def offers(tx: Tx, skus: Sequence[str], variants: Sequence[str], products:
     return [Offer(**row) for row in await tx.fetch(_OFFERS, skus, variants, products)]
 
 
-def order_of(row: Row) -> Order:
-    """A row with `COLUMNS` as a value."""
-    fields: dict[str, Any] = {name: row[name] for name in _PLAIN}
-    failure = _decoded(row["failure"], Failure) or Failure()
+def _order(row: Row) -> Order:
     return Order(
-        **fields,
-        number=str(row["number"]),
-        status=Status(row["status"]),
-        guest=_decoded(row["guest"], Guest),
-        shipping_address=_decoded(row["shipping_address"], Address),
-        missing=failure.missing,
-        decline=failure.decline,
+        id=row["id"],
+        number=row["number"],
+        user_id=row["user_id"],
+        guest=None if row["guest"] is None else _guest.decode(row["guest"]),
+        status=STATUSES[row["status"]],
+        version=row["version"],
+        currency=row["currency"],
+        total_amount=row["total_amount"],
+        payment_method=row["payment_method"],
+        shipping_address=None if row["shipping_address"] is None else _address.decode(row["shipping_address"]),
+        action_url=row["action_url"],
+        cancel_reason=row["cancel_reason"],
+        cancel_requested=row["cancel_requested"],
+        refunded=row["refunded"],
     )
 
 
-_PLAIN: Final = tuple(Order.__dataclass_fields__.keys() - {
-    "number", "status", "guest", "shipping_address", "missing", "decline"
-})  # fmt: skip
-
-
-def _failure(order: Order) -> str | None:
-    if not order.missing and order.decline is None:
-        return None
-    return _json(Failure(order.missing, order.decline))
+def _column(orders: Sequence[Order], name: str) -> list[Any]:
+    values = [getattr(order, name) for order in orders]
+    return [_json(value) for value in values] if name == "failure" else values
 
 
 def _json(value: object) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
-
-
-def _decoded(text: str | None, kind: Any) -> Any:
-    return None if text is None else _DECODERS[kind].decode(text)
-
-
-_DECODERS: Final[Mapping[Any, "msgspec.json.Decoder[Any]"]] = {
-    kind: msgspec.json.Decoder(kind) for kind in (Failure, Guest, Address)
-}

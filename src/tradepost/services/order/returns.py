@@ -1,11 +1,11 @@
 """Returns: asked for, approved, received and refunded; each write locks the order first."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from tradepost.contracts.order import Line, OrderReturnReceived, ReturnedLine
 from tradepost.kernel.database import Tx
@@ -85,7 +85,7 @@ async def receive(tx: Tx, return_id: str, arrived: Sequence[ReturnLine] | None, 
         currency=order.currency,
     )
     repository.publish(tx, moved, (fact,), cause)
-    await repository.save(tx, [moved])
+    await repository.save(tx, [(order, moved)])
 
 
 async def close_refunded(tx: Tx, return_ids: Sequence[str], now: datetime) -> None:

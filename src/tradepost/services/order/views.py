@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 
 from tradepost.contracts.order import Address, Guest, Line
 from tradepost.kernel.database import Row
-from tradepost.services.order.domain.order import Order, Status
+from tradepost.services.order.domain.order import STATUSES, Status
 from tradepost.services.order.domain.return_ import ReturnLine, ReturnStatus
-from tradepost.services.order.repository import Priced, order_of
+from tradepost.services.order.repository import Priced
 
 
 class Moment(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -62,56 +63,69 @@ class ReturnView(msgspec.Struct, frozen=True, kw_only=True):
     refunded_at: datetime | None
 
 
+COLUMNS: Final = """id::text AS id, number::text AS number, user_id::text AS user_id, guest, status, currency,
+    total_amount, refunded, lines, shipping_address, payment_method, action_url, cancel_requested, cancel_reason,
+    tracking_number, carrier, failure, created_at, reserved_at, paid_at, shipped_at, completed_at, cancelled_at"""
+
+_PLAIN: Final = (
+    "id",
+    "number",
+    "user_id",
+    "currency",
+    "total_amount",
+    "payment_method",
+    "action_url",
+    "cancel_requested",
+    "cancel_reason",
+    "tracking_number",
+    "carrier",
+    "created_at",
+)
+
+_guest: Final = msgspec.json.Decoder(Guest)
+_address: Final = msgspec.json.Decoder(Address)
 _lines: Final = msgspec.json.Decoder(tuple[Line, ...])
 _back: Final = msgspec.json.Decoder(tuple[ReturnLine, ...])
 
 
 def of_row(row: Row, late: Sequence[Moment] = ()) -> OrderView:
-    """The view of a row with its lines."""
-    return of_order(order_of(row), _lines.decode(row["lines"]), late)
+    """The view of a row with `COLUMNS`."""
+    fields: dict[str, Any] = {name: row[name] for name in _PLAIN}
+    return OrderView(
+        **fields,
+        order_id=row["id"],
+        guest=None if row["guest"] is None else _guest.decode(row["guest"]),
+        status=STATUSES[row["status"]],
+        refunded_amount=row["refunded"],
+        items=_lines.decode(row["lines"]),
+        shipping_address=None if row["shipping_address"] is None else _address.decode(row["shipping_address"]),
+        timeline=sorted([*_timeline(row), *late], key=attrgetter("at")),
+    )
 
 
 def of_placed(priced: Priced) -> OrderView:
     """The view of an order that was placed just now."""
     placement = priced.placement
-    order = Order(
+    return OrderView(
         id=placement.order_id,
+        order_id=placement.order_id,
         number=priced.number,
         user_id=placement.user_id,
         guest=placement.guest,
         status=Status.PENDING,
-        version=1,
         currency=priced.currency,
         total_amount=priced.total,
-        payment_method=placement.payment_method,
+        refunded_amount=0,
+        items=priced.lines,
         shipping_address=placement.shipping_address,
+        payment_method=placement.payment_method,
+        action_url=None,
+        cancel_requested=False,
+        cancel_reason=None,
+        tracking_number=None,
+        carrier=None,
         created_at=placement.now,
-    )
-    return of_order(order, priced.lines)
-
-
-def of_order(order: Order, lines: Sequence[Line], late: Sequence[Moment] = ()) -> OrderView:
-    """The view of an order, its lines and what came too late."""
-    return OrderView(
-        id=order.id,
-        order_id=order.id,
-        number=order.number,
-        user_id=order.user_id,
-        guest=order.guest,
-        status=order.status,
-        currency=order.currency,
-        total_amount=order.total_amount,
-        refunded_amount=order.refunded,
-        items=lines,
-        shipping_address=order.shipping_address,
-        payment_method=order.payment_method,
-        action_url=order.action_url,
-        cancel_requested=order.cancel_requested,
-        cancel_reason=order.cancel_reason,
-        tracking_number=order.tracking_number,
-        carrier=order.carrier,
-        created_at=order.created_at,
-        timeline=sorted([*_timeline(order), *late], key=lambda moment: moment.at),
+        timeline=[Moment(Status.PENDING, placement.now)],
     )
 
 
@@ -126,9 +140,8 @@ def of_return(row: Row) -> ReturnView:
 _RETURN_PLAIN: Final = frozenset(ReturnView.__struct_fields__) - {"return_id", "status", "items"}
 
 
-def _timeline(order: Order) -> Iterator[Moment]:
-    yield Moment(Status.PENDING, order.created_at)
+def _timeline(row: Row) -> Iterator[Moment]:
+    yield Moment(Status.PENDING, row["created_at"])
     for status in (Status.RESERVED, Status.PAID, Status.SHIPPED, Status.COMPLETED, Status.CANCELLED):
-        at = getattr(order, f"{status}_at")
-        if at is not None:
+        if (at := row[f"{status}_at"]) is not None:
             yield Moment(status, at)

@@ -1,10 +1,12 @@
 """The order: its states, the moves between them, and the facts that each move publishes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from tradepost.contracts.inventory import InventoryRejected, Shortage
 from tradepost.contracts.order import (
@@ -39,6 +41,8 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
+STATUSES: Final[Mapping[str, Status]] = {status.value: status for status in Status}  # quicker than a call of Status
+
 MOVES: Final[Mapping[Status, frozenset[Status]]] = {
     Status.PENDING: frozenset({Status.RESERVED, Status.CANCELLED}),
     Status.RESERVED: frozenset({Status.PAID, Status.CANCELLED}),
@@ -49,9 +53,16 @@ MOVES: Final[Mapping[Status, frozenset[Status]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """An order without its lines, which no move needs. `version` counts the facts published about it."""
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why an order ended: what was short, or how the provider declined."""
+
+    missing: tuple[Shortage, ...] = ()
+    decline: str | None = None
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as its moves need it, without its lines. `version` counts the facts published about it. What stands
+    after `refunded` is written by moves and read by none: None for what happened before the order was locked."""
 
     id: str
     number: str
@@ -66,12 +77,10 @@ class Order:
     action_url: str | None = None
     cancel_reason: str | None = None
     cancel_requested: bool = False
-    missing: tuple[Shortage, ...] = ()
-    decline: str | None = None
+    refunded: int = 0
+    failure: Failure | None = None
     tracking_number: str | None = None
     carrier: str | None = None
-    refunded: int = 0
-    created_at: datetime
     reserved_at: datetime | None = None
     paid_at: datetime | None = None
     shipped_at: datetime | None = None
@@ -94,7 +103,7 @@ Moved = tuple[Order, tuple[Fact, ...]]
 
 def reserve(order: Order, now: datetime) -> Moved:
     """The stock is held: ask for the money. Errors: Late."""
-    moved = replace(_move(order, Status.RESERVED), reserved_at=now)
+    moved = _move(order, Status.RESERVED, reserved_at=now)
     asked = OrderPaymentRequested(
         order_id=order.id,
         user_id=order.user_id,
@@ -109,7 +118,7 @@ def reject(order: Order, rejected: InventoryRejected, now: datetime) -> Moved:
     """There is not enough: the order ends. Errors: Late."""
     if order.status is not Status.PENDING:
         raise Late
-    return _cancel(replace(order, missing=rejected.missing), OUT_OF_STOCK, now)
+    return _cancel(order, OUT_OF_STOCK, now, Failure(missing=rejected.missing))
 
 
 def require_action(order: Order, required: PaymentRequiresAction) -> Moved:
@@ -121,7 +130,7 @@ def require_action(order: Order, required: PaymentRequiresAction) -> Moved:
 
 def pay(order: Order, captured: PaymentCaptured, now: datetime) -> Moved:
     """The money is there. Errors: Late."""
-    moved = replace(_move(order, Status.PAID), paid_at=now, action_url=None)
+    moved = _move(order, Status.PAID, paid_at=now, action_url=None)
     paid = OrderPaid(
         order_id=order.id,
         number=order.number,
@@ -140,21 +149,21 @@ def fail(order: Order, failed: PaymentFailed, now: datetime) -> Moved:
     """The money can't be had: the order ends. Errors: Late."""
     if order.status is not Status.RESERVED:
         raise Late
-    return _cancel(replace(order, decline=failed.reason, action_url=None), NOT_PAID, now)
+    return _cancel(order, NOT_PAID, now, Failure(decline=failed.reason))
 
 
 def expire(order: Order, now: datetime) -> Moved | None:
     """The time for payment is over; None when the order needs none any more."""
     if order.status not in (Status.PENDING, Status.RESERVED):
         return None
-    return _cancel(replace(order, action_url=None), TIMED_OUT, now)
+    return _cancel(order, TIMED_OUT, now)
 
 
 def cancel(order: Order, reason: str, now: datetime) -> Moved | None:
     """As somebody asks: at once before payment; a paid order only if its parcel can still be stopped. None when it is
     cancelled or asked for already. Errors: TooLateToCancel."""
     if order.status in (Status.PENDING, Status.RESERVED):
-        return _cancel(replace(order, action_url=None), reason, now)
+        return _cancel(order, reason, now)
     if order.status in (Status.SHIPPED, Status.COMPLETED):
         raise TooLateToCancel("The parcel is on its way; ask for a return instead.")
     if order.status is Status.CANCELLED or order.cancel_requested:
@@ -172,8 +181,9 @@ def stop(order: Order, now: datetime) -> Moved:
 
 def ship(order: Order, dispatched: ShippingDispatched, now: datetime) -> Moved:
     """The parcel has left; a request to cancel came too late. Errors: Late."""
-    moved = replace(
-        _move(order, Status.SHIPPED),
+    moved = _move(
+        order,
+        Status.SHIPPED,
         shipped_at=now,
         tracking_number=dispatched.tracking_number,
         carrier=dispatched.carrier,
@@ -194,7 +204,7 @@ def ship(order: Order, dispatched: ShippingDispatched, now: datetime) -> Moved:
 
 def complete(order: Order, delivered: ShippingDelivered, now: datetime) -> Moved:
     """The parcel was delivered. Errors: Late."""
-    moved = replace(_move(order, Status.COMPLETED), completed_at=now)
+    moved = _move(order, Status.COMPLETED, completed_at=now)
     completed = OrderCompleted(
         order_id=order.id,
         number=order.number,
@@ -210,8 +220,16 @@ def refund(order: Order, refunded: PaymentRefunded) -> Moved:
     return replace(order, refunded=min(order.total_amount, order.refunded + refunded.amount)), ()
 
 
-def _cancel(order: Order, reason: str, now: datetime) -> Moved:
-    moved = replace(_move(order, Status.CANCELLED), cancelled_at=now, cancel_reason=reason, cancel_requested=False)
+def _cancel(order: Order, reason: str, now: datetime, failure: Failure | None = None) -> Moved:
+    moved = _move(
+        order,
+        Status.CANCELLED,
+        cancelled_at=now,
+        cancel_reason=reason,
+        cancel_requested=False,
+        action_url=None,
+        failure=failure,
+    )
     cancelled = OrderCancelled(
         order_id=order.id,
         number=order.number,
@@ -225,7 +243,7 @@ def _cancel(order: Order, reason: str, now: datetime) -> Moved:
     return moved, (cancelled,)
 
 
-def _move(order: Order, to: Status) -> Order:
+def _move(order: Order, to: Status, **changes: object) -> Order:
     if to not in MOVES[order.status]:
         raise Late
-    return replace(order, status=to, version=order.version + 1)
+    return replace(order, status=to, version=order.version + 1, **changes)
