@@ -13,7 +13,7 @@ from brokers.node import Node
 from tests.brokers import own, vhosts
 
 
-def _without(reason: str) -> NoReturn:
+def without(reason: str) -> NoReturn:
     """Skips; where TRADEPOST_TEST_NO_SKIP is set, a missing broker is a failure."""
     if os.environ.get("TRADEPOST_TEST_NO_SKIP"):
         pytest.fail(reason, pytrace=False)
@@ -26,7 +26,7 @@ def rabbitmq_url() -> str:
     given = os.environ.get("TRADEPOST_TEST_RABBITMQ_URL")
     node = nodes()["rabbitmq"]
     if not given and not node.answers():
-        _without("RabbitMQ does not run; `make rabbitmq` starts it")
+        without("RabbitMQ does not run; `make rabbitmq` starts it")
     return given or node.address
 
 
@@ -36,7 +36,7 @@ def kafka_bootstrap() -> str:
     given = os.environ.get("TRADEPOST_TEST_KAFKA_BOOTSTRAP")
     node = nodes()["kafka"]
     if not given and not node.answers():
-        _without("Kafka does not run; `make kafka` starts it")
+        without("Kafka does not run; `make kafka` starts it")
     return given or node.address
 
 
@@ -58,7 +58,7 @@ def kafka_prefix() -> str:
 def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A RabbitMQ of this worker's own."""
     if rabbitmq.program() is None:
-        _without("RabbitMQ is not installed; `make rabbitmq` does it")
+        without("RabbitMQ is not installed; `make rabbitmq` does it")
     folder, port = tmp_path_factory.mktemp("own"), own.free_port()
     environment = {**os.environ, "TRADEPOST_BROKERS": str(folder), "RABBITMQ_PORT": str(port)}
     with own.held("rabbitmq", rabbitmq.node(folder / "rabbitmq", port), environment) as node:
@@ -70,7 +70,7 @@ def kafka_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A Kafka of this worker's own."""
     jars = kafka.jars_in(nodes()["kafka"].folder.parent)
     if not kafka.is_installed(jars):
-        _without("Kafka is not installed; `make kafka` does it")
+        without("Kafka is not installed; `make kafka` does it")
     folder, port = tmp_path_factory.mktemp("own"), own.free_port()
     environment = {**os.environ, "TRADEPOST_BROKERS": str(folder), "KAFKA_PORT": str(port)}
     with own.held("kafka", kafka.node(folder / "kafka", port, jars), environment) as node:
