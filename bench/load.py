@@ -27,7 +27,6 @@ LOST: Final = 0  # the status of a request whose connection ended before its ans
 UNSENT: Final = 1  # of one that was given up, since for so long no connection was free
 RECEIVED: Final = 262_144  # bytes at once
 SILENCE_S: Final = 60.0  # without any answer: it is no use
-PATIENCE_S: Final = 2.0  # with a request that finds no free connection, while others are due
 LOOK_S: Final = 0.1
 
 
@@ -48,6 +47,7 @@ class Plan:
     rates: Sequence[tuple[float, float]] = ()
     keys: str | None = None
     bodies: bool = False  # keep those of answers
+    patience_s: float = inf  # with a request that finds no free connection
     watched: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
@@ -210,7 +210,7 @@ class _Load:
         while (due := self.next_due) <= now:
             if idle:
                 self._ask(idle.popleft(), due, now)
-            elif now - due > PATIENCE_S:
+            elif now - due > self.plan.patience_s:
                 self._note(due, due, UNSENT, b"")
             else:
                 return now + LOOK_S  # an answer will make a connection free

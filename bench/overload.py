@@ -23,6 +23,8 @@ from bench.shop import Shop, filled_shop, run_name
 CONNECTIONS: Final = 4_000  # twice of what may wait in the shop
 TIMES: Final = 3.0
 CALM: Final = 0.5
+PEAK_CONNECTIONS: Final = 512  # of a closed loop: more together in each batch, so more than at 64
+PATIENCE_S: Final = 2.0
 REFUSED: Final = (429, 503)
 SLOWER: Final = 2.0
 SLOWER_S: Final = 0.05
@@ -34,7 +36,7 @@ def measure(size: Size) -> list[Figure]:
     with filled_shop() as shop:
         note("the peak ...")
         place(shop, size.of(5, 2))
-        peak = place(shop, size.of(10, 3)).outcome.per_s
+        peak = place(shop, size.of(10, 5), connections=PEAK_CONNECTIONS).outcome.per_s
         phases = [(size.of(10, 4), CALM * peak), (size.of(30, 10), TIMES * peak), (size.of(20, 10), CALM * peak)]
         note(f"{peak:.0f} orders/s; now {phases[1][1]:.0f} ...")
         held_mb = memory(shop.workers[0].pid).rss_mb
@@ -51,6 +53,7 @@ def _plan(shop: Shop, phases: Sequence[tuple[float, float]]) -> load.Plan:
         sum(seconds for seconds, _ in phases),
         connections=CONNECTIONS,
         warm_up_s=3.0,
+        patience_s=PATIENCE_S,
         rates=phases,
         keys=run_name(),
         watched=shop.watched,

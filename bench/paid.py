@@ -25,13 +25,15 @@ from tradepost.settings import BrokerSettings
 
 KINDS: Final = ("log", "rabbitmq", "kafka")
 RATE: Final = 100.0  # orders a second
+QUICK_RATE: Final = 20.0
+CONNECTIONS: Final = 256
 _TIMED: Final = {"track_commit_timestamp": "on", "track_wal_io_timing": "on"}
 _PAID: Final = """
 SELECT key, extract(epoch FROM pg_xact_commit_timestamp(xid::xid))::float8 AS at
 FROM "order".event WHERE type = 'order.paid' AND key = ANY ($1::text[])
 """
 _FLUSHES: Final = """
-SELECT sum(fsyncs) AS n, sum(fsync_time) AS ms FROM pg_stat_io WHERE object = 'wal' AND context = 'normal'
+SELECT sum(fsyncs)::float8 AS n, sum(fsync_time) AS ms FROM pg_stat_io WHERE object = 'wal' AND context = 'normal'
 """
 
 
@@ -52,13 +54,14 @@ def measure(size: Size) -> list[Figure]:
 
 
 def _figures(kind: str, shop: Shop, size: Size) -> list[Figure]:
-    seconds = size.of(60, 8)
+    seconds, rate = size.of(60, 8), size.of(RATE, QUICK_RATE)
     plan = load.Plan(
         shop.ports,
         shop.orders(),
         seconds,
         warm_up_s=5.0,
-        rates=[(seconds, RATE)],
+        rates=[(seconds, rate)],
+        connections=CONNECTIONS,
         keys=run_name(),
         bodies=True,
         watched=shop.watched,
@@ -69,7 +72,12 @@ def _figures(kind: str, shop: Shop, size: Size) -> list[Figure]:
     after = _flushes(shop)
     took = _took(shop, outcome)
     flush_ms = (after["ms"] - before["ms"]) / max(after["n"] - before["n"], 1)
-    beside = {"orders": len(took), "flush_ms": flush_ms, "application_us": outcome.cpu_us("application")}
+    beside = {
+        "orders": len(took),
+        "orders_per_s": rate,
+        "flush_ms": flush_ms,
+        "application_us": outcome.cpu_us("application"),
+    }
     return [Figure(f"paid.{kind}_p{share}_ms", load.percentile(took, share / 100) * 1000, beside) for share in (50, 99)]
 
 

@@ -40,18 +40,16 @@ class Placed:
         return self.whole[name].total_s / self.orders * 1e6
 
 
-def place(shop: Shop, seconds: float, warm_up_s: float = 1.0, ports: Sequence[int] = ()) -> Placed:
+def place(shop: Shop, seconds: float, ports: Sequence[int] = (), connections: int = 64) -> Placed:
     """Orders as fast as they are answered, at all workers or only at these ports, and then everything that follows."""
     before, began = shop.cpu(), time.time()
-    plan = load.Plan(
-        ports or shop.ports, shop.orders(), seconds, keys=run_name(), warm_up_s=warm_up_s, watched=shop.watched
-    )
+    plan = load.Plan(ports or shop.ports, shop.orders(), seconds, connections, keys=run_name(), watched=shop.watched)
     outcome = load.run(plan).only(201)
     ended = shop.settle(began)
     orders = shop.counts(began).placed
     shop.settle()
     whole = {name: used - before[name] for name, used in shop.cpu().items()}
-    return Placed(outcome, orders, ended - (outcome.began - warm_up_s), whole)
+    return Placed(outcome, orders, ended - (outcome.began - plan.warm_up_s), whole)
 
 
 def measure(size: Size) -> list[Figure]:
