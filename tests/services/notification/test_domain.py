@@ -1,5 +1,6 @@
 """Who is told on which channel, the ids of deliveries, and when to give up."""
 
+from hashlib import sha256
 from uuid import UUID
 
 import pytest
@@ -43,6 +44,12 @@ def test_a_delivery_has_one_id_and_shares_it_with_no_other(one: UUID, two: UUID,
     other = Channel.SMS if channel is Channel.EMAIL else Channel.EMAIL
     others = {delivery_id(str(one), other, to), delivery_id(str(one), channel, to + "x")}
     assert made not in others | ({delivery_id(str(two), channel, to)} if one != two else set())
+
+
+@given(st.uuids(), st.sampled_from(Channel), st.text(max_size=20))
+def test_the_id_of_a_delivery_is_half_its_event_and_half_a_hash(one: UUID, channel: Channel, to: str) -> None:
+    chance = int.from_bytes(sha256(f"{one} {channel} {to}".encode()).digest()[:8], "big") % (1 << 62)
+    assert delivery_id(str(one), channel, to) == str(UUID(int=one.int >> 64 << 64 | 0b10 << 62 | chance))
 
 
 def test_the_id_of_a_delivery_is_as_old_as_its_event() -> None:

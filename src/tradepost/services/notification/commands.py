@@ -1,8 +1,9 @@
 """Each write of notification: whom to tell what, and what came of it."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from tradepost.contracts.order import OrderCreated
 from tradepost.contracts.user import UserRegistered, UserUpdated

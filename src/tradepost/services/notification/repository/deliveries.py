@@ -1,7 +1,6 @@
 """Deliveries as they are written, wait and are forgotten; what comes of one is appended with it."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -55,8 +54,7 @@ RETURNING id::text, event_id::text, channel, template, order_id::text, version, 
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """A draft as it will be read; without a text it waits."""
 
     draft: Draft
