@@ -37,10 +37,9 @@ async def test_a_webhook_told_three_times_takes_effect_once(till: Till) -> None:
 async def test_a_webhook_that_arrives_before_the_answer_is_enough(till: Till) -> None:
     order_id = await till.request("pm_sim_webhookFirst")
     async with till.db.transaction() as tx:
-        payments, _ = await claims.to_send(tx)
-    requests = [jobs._charge_of(payment) for _, payment in payments]
+        charges, _ = await claims.to_send(tx)
 
-    answers = await till.desk.provider.charge(requests)
+    answers = await till.desk.provider.charge([charge for _, charge in charges])
 
     assert await till.published(order_id) == ["captured"]
     async with till.db.transaction() as tx:
@@ -88,9 +87,9 @@ async def test_the_sweep_finds_what_no_webhook_told(till: Till) -> None:
 async def test_a_sender_that_dies_leaves_a_lease_that_ends(till: Till) -> None:
     order_id = await till.request()
     async with till.db.transaction() as tx:
-        payments, _ = await claims.to_send(tx)
-    assert len(payments) == 1
-    await till.desk.provider.charge([jobs._charge_of(payment) for _, payment in payments])
+        charges, _ = await claims.to_send(tx)
+    assert len(charges) == 1
+    await till.desk.provider.charge([charge for _, charge in charges])
 
     assert not await jobs.send(till.desk)
     assert await till.published(order_id) == []

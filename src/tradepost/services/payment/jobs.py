@@ -15,8 +15,7 @@ from tradepost.kernel.service import Job
 from tradepost.kernel.telemetry import FIGURES
 from tradepost.services.payment import commands
 from tradepost.services.payment.desk import Desk
-from tradepost.services.payment.domain.keys import charge_key
-from tradepost.services.payment.domain.model import Payment, Task
+from tradepost.services.payment.domain.model import Task
 from tradepost.services.payment.domain.report import Report, Unknown
 from tradepost.services.payment.domain.request import ChargeRequest, RefundRequest
 from tradepost.services.payment.repository import claims
@@ -35,38 +34,37 @@ logger = structlog.get_logger()
 
 async def send(desk: Desk) -> bool:
     """Charges, voids and refunds that are due."""
-    async with desk.db.transaction() as tx:
-        payments, refunds = await claims.to_send(tx)
-    if not payments and not refunds:
+    due = await claims.to_send(desk.db)
+    if not due.charges and not due.refunds:
         return False
     provider = desk.provider
-    charges = [_charge_of(payment) for task, payment in payments if task is Task.CHARGE]
-    voids = [charge_key(payment.order_id) for task, payment in payments if task is Task.VOID]
+    charges = [charge for task, charge in due.charges if task is Task.CHARGE]
+    voids = [charge.key for task, charge in due.charges if task is Task.VOID]
     await _record(
         desk,
         _ask(provider.charge, charges, [charge.key for charge in charges]),
         _ask(provider.void, voids, voids),
-        _ask(provider.refund, refunds, [refund.key for refund in refunds]),
+        _ask(provider.refund, due.refunds, [refund.key for refund in due.refunds]),
     )
-    return claims.BATCH in (len(payments), len(refunds))
+    return due.is_full
 
 
 async def sweep(desk: Desk) -> bool:
     """Payments and refunds that the provider accepted and then told nothing of, and charges that nobody knows the fate
     of; besides, forget old webhooks."""
     async with desk.db.transaction() as tx:
-        payments, refunds = await claims.to_find(tx)
+        due = await claims.to_find(tx)
         many_old = await claims.purge_webhooks(tx)
         OVERDUE.set(await claims.overdue(tx))
-    charge_keys = [charge_key(payment.order_id) for _, payment in payments]
-    refund_keys = [refund.key for refund in refunds]
+    charge_keys = [charge.key for _, charge in due.charges]
+    refund_keys = [refund.key for refund in due.refunds]
     if charge_keys or refund_keys:
         await _record(
             desk,
             _ask(desk.provider.find_charges, charge_keys, charge_keys),
             _ask(desk.provider.find_refunds, refund_keys, refund_keys),
         )
-    return many_old or claims.BATCH in (len(payments), len(refunds))
+    return many_old or due.is_full
 
 
 async def deliver(desk: Desk) -> bool:
@@ -95,12 +93,6 @@ async def _ask(
         if not is_retryable(error):
             raise
         return [Unknown(key=key, why=str(error) or type(error).__name__) for key in keys]
-
-
-def _charge_of(payment: Payment) -> ChargeRequest:
-    return ChargeRequest(
-        key=charge_key(payment.order_id), amount=payment.amount, currency=payment.currency, method=payment.method
-    )
 
 
 jobs: Final = (

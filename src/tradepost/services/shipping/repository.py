@@ -1,7 +1,6 @@
 """Shipments as rows; saving one appends what it publishes."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -10,7 +9,7 @@ import msgspec
 from tradepost.contracts.order import Address
 from tradepost.kernel.database import Row, Tx
 from tradepost.kernel.events import Cause, Fact
-from tradepost.services.shipping.domain.shipment import LOCAL, Report, Shipment, Status, Step, next_move
+from tradepost.services.shipping.domain.shipment import LOCAL, STATUSES, Report, Shipment, Step, next_move
 
 _COLUMNS: Final = """
     id::text, order_id::text, tracking_number, carrier, status, dispatched, version, pick_up_at, deliver_at,
@@ -63,8 +62,10 @@ INSERT INTO due (at, shipment_id) SELECT * FROM unnest($1::timestamptz[], $2::uu
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+_address: Final = msgspec.json.Decoder(Address)
+
+
+class Opening(msgspec.Struct, frozen=True):
     """A shipment to be: its first report and what is published about it."""
 
     shipment_id: str
@@ -77,8 +78,7 @@ class Opening:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
-class Locked:
+class Locked(msgspec.Struct, frozen=True):
     """A shipment whose row is locked, and the story that it belongs to."""
 
     shipment: Shipment
@@ -168,12 +168,12 @@ def _shipment(row: Row) -> Shipment:
         order_id=row["order_id"],
         tracking_number=row["tracking_number"],
         carrier=row["carrier"],
-        status=Status(row["status"]),
+        status=STATUSES[row["status"]],
         dispatched=row["dispatched"],
         version=row["version"],
         pick_up_at=row["pick_up_at"],
         deliver_at=row["deliver_at"],
-        shipping_address=address and msgspec.json.decode(address, type=Address),
+        shipping_address=address and _address.decode(address),
     )
 
 

@@ -24,6 +24,9 @@ class Status(StrEnum):
     VOIDED = "voided"
 
 
+STATUSES: Final[Mapping[str, Status]] = {status.value: status for status in Status}  # quicker than a call of Status
+
+
 class RefundStatus(StrEnum):
     PENDING = "pending"  # nothing was sent
     PROCESSING = "processing"  # sent; the provider's word is awaited

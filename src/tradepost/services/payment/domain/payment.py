@@ -15,6 +15,7 @@ from tradepost.contracts.payment import (
 from tradepost.kernel.events import Cause, Fact
 from tradepost.services.payment.domain import ledger, refund
 from tradepost.services.payment.domain.keys import cancel_refund_key, charge_key
+from tradepost.services.payment.domain.ledger import Entry
 from tradepost.services.payment.domain.model import Payment, Record, Status, Step
 from tradepost.services.payment.domain.report import ChargeReport, ChargeState
 
@@ -123,11 +124,11 @@ def _capture(payment: Payment, report: ChargeReport) -> Step:
     fact = PaymentCaptured(
         **_money(payment), transaction_id=moved.reference or payment.id, payment_method=payment.method
     )
-    step = _published(moved, fact, payment.cause, _record(moved, "capture", "succeeded", report))
+    record = _record(moved, "capture", "succeeded", report)
     if not payment.amount:
-        return step
+        return _published(moved, fact, payment.cause, record)
     entry = ledger.captured(charge_key(payment.order_id), payment.amount, payment.currency)
-    return msgspec.structs.replace(step, entries=(entry,))
+    return _published(moved, fact, payment.cause, record, entries=(entry,))
 
 
 def _fail(payment: Payment, report: ChargeReport) -> Step:
@@ -161,9 +162,9 @@ def _moved(payment: Payment, to: Status, report: ChargeReport, **changes: object
     return msgspec.structs.replace(payment, status=to, reference=reference, **changes)
 
 
-def _published(payment: Payment, fact: Fact, cause: Cause, *records: Record) -> Step:
+def _published(payment: Payment, fact: Fact, cause: Cause, *records: Record, entries: tuple[Entry, ...] = ()) -> Step:
     counted = msgspec.structs.replace(payment, version=payment.version + 1)
-    return Step(payment=counted, facts=((fact, cause),), records=records)
+    return Step(payment=counted, facts=((fact, cause),), records=records, entries=entries)
 
 
 def _record(payment: Payment, type_: str, status: str, report: ChargeReport) -> Record:

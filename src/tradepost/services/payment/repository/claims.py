@@ -1,13 +1,12 @@
 """What is due to be asked of the provider, leased to whoever asks; and the webhooks that were taken in already."""
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from tradepost.kernel.database import Tx
+from tradepost.kernel.database import Database, Row, Tx
 from tradepost.services.payment.domain.keys import charge_key
-from tradepost.services.payment.domain.model import Payment, Task
-from tradepost.services.payment.domain.request import RefundRequest
-from tradepost.services.payment.repository.payments import COLUMNS, payment_of
+from tradepost.services.payment.domain.model import Task
+from tradepost.services.payment.domain.request import ChargeRequest, RefundRequest
 
 LEASE_S: Final = 30
 BATCH: Final = 500  # payments, and as many refunds
@@ -18,28 +17,30 @@ OVERDUE_MIN: Final = 10  # since anything was heard
 _FREE: Final = "due_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())"
 _LONG_AGO: Final = f"updated_at < now() - interval '{OVERDUE_MIN} minutes'"
 
-# The predicate names its tasks, as the partial index of the job that asks for them does.
-_CLAIM_PAYMENTS: Final = f"""
-UPDATE payment SET claimed_until = now() + interval '{LEASE_S} seconds', attempts = attempts + 1,
-                   status = CASE WHEN status = 'pending' THEN 'processing' ELSE status END
-WHERE id = ANY (ARRAY(
-    SELECT id FROM payment WHERE task IN ({{tasks}}) AND {_FREE} ORDER BY due_at LIMIT {BATCH} FOR UPDATE SKIP LOCKED))
-RETURNING task, {COLUMNS}
+# One statement for both tables. The predicates name their tasks, as the partial indexes of the jobs do.
+_CLAIM: Final = f"""
+WITH charge AS (
+    UPDATE payment SET claimed_until = now() + interval '{LEASE_S} seconds', attempts = attempts + 1,
+                       status = CASE WHEN status = 'pending' THEN 'processing' ELSE status END
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM payment WHERE task IN ({{charges}}) AND {_FREE} ORDER BY due_at LIMIT {BATCH}
+        FOR UPDATE SKIP LOCKED))
+    RETURNING task, order_id, amount, currency, method
+), back AS (
+    UPDATE refund SET claimed_until = now() + interval '{LEASE_S} seconds', attempts = refund.attempts + 1,
+                      status = CASE WHEN refund.status = 'pending' THEN 'processing' ELSE refund.status END
+    FROM payment
+    WHERE payment.id = refund.payment_id AND refund.id = ANY (ARRAY(
+        SELECT id FROM refund WHERE task = {{refunds}} AND {_FREE} ORDER BY due_at LIMIT {BATCH}
+        FOR UPDATE SKIP LOCKED))
+    RETURNING key, refund.amount, refund.currency, order_id, payment.reference
+)
+SELECT task, order_id::text AS order_id, amount, currency, method, NULL AS refund_key, NULL AS reference FROM charge
+UNION ALL
+SELECT {{refunds}}, order_id::text, amount, currency, NULL, key, reference FROM back
 """
-_SEND: Final = _CLAIM_PAYMENTS.format(tasks="'charge', 'void'")
-_FIND: Final = _CLAIM_PAYMENTS.format(tasks="'find'")
-
-_CLAIM_REFUNDS: Final = f"""
-UPDATE refund SET claimed_until = now() + interval '{LEASE_S} seconds', attempts = refund.attempts + 1,
-                  status = CASE WHEN refund.status = 'pending' THEN 'processing' ELSE refund.status END
-FROM payment
-WHERE payment.id = refund.payment_id AND refund.id = ANY (ARRAY(
-    SELECT id FROM refund WHERE task = '{{task}}' AND {_FREE} ORDER BY due_at LIMIT {BATCH} FOR UPDATE SKIP LOCKED))
-RETURNING refund.key, refund.amount, refund.currency, payment.order_id::text AS order_id,
-          payment.reference AS charge_reference
-"""
-_SEND_REFUNDS: Final = _CLAIM_REFUNDS.format(task="refund")
-_FIND_REFUNDS: Final = _CLAIM_REFUNDS.format(task="find")
+_SEND: Final = _CLAIM.format(charges="'charge', 'void'", refunds="'refund'")
+_FIND: Final = _CLAIM.format(charges="'find'", refunds="'find'")
 
 _TAKE_IN: Final = """
 INSERT INTO webhook (provider, event_id) SELECT DISTINCT $1, event_id FROM unnest($2::text[]) AS new (event_id)
@@ -59,14 +60,26 @@ SELECT (SELECT count(*) FROM payment WHERE task IN ('charge', 'void') AND {_LONG
 """
 
 
-async def to_send(tx: Tx) -> tuple[Sequence[tuple[Task, Payment]], Sequence[RefundRequest]]:
+class Claimed(NamedTuple):
+    """What is to be asked of the provider, by whoever claimed it; each charge with what is to be asked about it."""
+
+    charges: Sequence[tuple[Task, ChargeRequest]]
+    refunds: Sequence[RefundRequest]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be more."""
+        return BATCH in (len(self.charges), len(self.refunds))
+
+
+async def to_send(db: Database | Tx) -> Claimed:
     """Charges, voids and refunds that are due. Once claimed, a payment counts as sent."""
-    return await _payments(tx, _SEND), await _refunds(tx, _SEND_REFUNDS)
+    return _claimed(await db.fetch(_SEND))
 
 
-async def to_find(tx: Tx) -> tuple[Sequence[tuple[Task, Payment]], Sequence[RefundRequest]]:
+async def to_find(db: Database | Tx) -> Claimed:
     """Payments and refunds whose fate the provider should have told by now."""
-    return await _payments(tx, _FIND), await _refunds(tx, _FIND_REFUNDS)
+    return _claimed(await db.fetch(_FIND))
 
 
 async def overdue(tx: Tx) -> int:
@@ -84,18 +97,24 @@ async def purge_webhooks(tx: Tx) -> bool:
     return int((await tx.execute(_PURGE)).rpartition(" ")[2]) == PURGE_LIMIT
 
 
-async def _payments(tx: Tx, sql: str) -> Sequence[tuple[Task, Payment]]:
-    return [(Task(row["task"]), payment_of(row)) for row in await tx.fetch(sql)]
+def _claimed(rows: Sequence[Row]) -> Claimed:
+    return Claimed(
+        charges=[(Task(row["task"]), _charge(row)) for row in rows if row["refund_key"] is None],
+        refunds=[_refund(row) for row in rows if row["refund_key"] is not None],
+    )
 
 
-async def _refunds(tx: Tx, sql: str) -> Sequence[RefundRequest]:
-    return [
-        RefundRequest(
-            key=row["key"],
-            charge_key=charge_key(row["order_id"]),
-            charge_reference=row["charge_reference"],
-            amount=row["amount"],
-            currency=row["currency"],
-        )
-        for row in await tx.fetch(sql)
-    ]
+def _charge(row: Row) -> ChargeRequest:
+    return ChargeRequest(
+        key=charge_key(row["order_id"]), amount=row["amount"], currency=row["currency"], method=row["method"]
+    )
+
+
+def _refund(row: Row) -> RefundRequest:
+    return RefundRequest(
+        key=row["refund_key"],
+        charge_key=charge_key(row["order_id"]),
+        charge_reference=row["reference"],
+        amount=row["amount"],
+        currency=row["currency"],
+    )

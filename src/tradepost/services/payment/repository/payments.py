@@ -5,7 +5,7 @@ from typing import Final
 
 from tradepost.kernel.database import Row, Tx
 from tradepost.kernel.events import Cause
-from tradepost.services.payment.domain.model import Payment, Refund, Status, Step, pause_s
+from tradepost.services.payment.domain.model import STATUSES, Payment, Refund, Step, pause_s
 from tradepost.services.payment.repository import records, refunds
 
 COLUMNS: Final = """
@@ -82,7 +82,7 @@ def payment_of(row: Row) -> Payment:
         amount=row["amount"],
         currency=row["currency"],
         method=row["method"],
-        status=Status(row["status"]),
+        status=STATUSES[row["status"]],
         cancelled=row["cancelled"],
         captured=row["captured"],
         refunding=row["refunding"],

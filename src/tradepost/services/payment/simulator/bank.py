@@ -90,7 +90,7 @@ def first_answer(charge: Charge) -> ChargeReport | Unknown:
     card = card_of(charge.method)
     if not card.answers:
         return Unknown(key=charge.key, why="timed out")
-    return charge_report(msgspec.structs.replace(charge, state=card.answer or charge.state))
+    return charge_report(msgspec.structs.replace(charge, state=card.answer) if card.answer else charge)
 
 
 def repeated_answer(request: ChargeRequest, charge: Charge) -> ChargeReport | Unknown:

@@ -7,7 +7,9 @@ PREFIX: Final = "TP"
 CHANCE_BITS: Final = 34
 
 _DIGITS: Final = 15  # 41 bits of milliseconds, until 2039, and the chance
+_SHIFTS: Final = tuple(5 * place for place in reversed(range(_DIGITS)))
 _VALUE: Final = {digit: value for value, digit in enumerate(ALPHABET)}
+_DOUBLED: Final = {digit: 2 * value // 32 + 2 * value % 32 for digit, value in _VALUE.items()}
 _READ_AS: Final = str.maketrans("OIL", "011", " -")
 
 
@@ -15,7 +17,7 @@ def tracking_number(milliseconds: int, chance: int) -> str:
     """A number of 18 characters; later ones sort after earlier ones. `milliseconds` since 1970, `chance` of
     `CHANCE_BITS` bits."""
     value = (milliseconds << CHANCE_BITS | chance) & (1 << 5 * _DIGITS) - 1
-    digits = "".join(ALPHABET[value >> 5 * place & 31] for place in reversed(range(_DIGITS)))
+    digits = "".join([ALPHABET[value >> shift & 31] for shift in _SHIFTS])
     return PREFIX + digits + _check_digit(digits)
 
 
@@ -30,8 +32,5 @@ def read_tracking_number(text: str) -> str | None:
 
 def _check_digit(digits: str) -> str:
     """Luhn's, modulo 32: finds every wrong digit, and all neighbours that changed places but `0` and `Z`."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        doubled = _VALUE[digit] * (2 - place % 2)
-        total += doubled // 32 + doubled % 32
+    total = sum([_DOUBLED[digit] for digit in digits[::-2]]) + sum([_VALUE[digit] for digit in digits[-2::-2]])
     return ALPHABET[-total % 32]
