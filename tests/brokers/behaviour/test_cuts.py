@@ -11,6 +11,7 @@ from tests.brokers.proxy import Way
 
 THINGS = [f"thing-{n}" for n in range(50)]
 BYTES = (1, 10, 300, 4_000, 20_000)
+TEMPTATION_S = 0.5  # in which a relay that waits for no confirmation would have moved on
 
 pytestmark = pytest.mark.parametrize("kind", ["rabbitmq", "kafka"], indirect=True)
 
@@ -41,6 +42,20 @@ async def _cut(shop: Shop, part: Part, cuts: int) -> bool:
     await shop.move(*THINGS)
     await asyncio.sleep(0.05)
     return part.net.cuts >= cuts
+
+
+async def test_a_relay_that_dies_before_the_broker_has_anything_leaves_it_to_the_next(shop: Shop) -> None:
+    async with shop.running(shop.group(), relays=False):
+        async with shop.running(shop.group(), serves=False) as dying:
+            await shop.move(*THINGS)
+            await shop.took(len(THINGS))
+            await shop.relayed(dying)
+            dying.net.hold()
+            await shop.move(*THINGS)
+            await asyncio.sleep(TEMPTATION_S)
+            await dying.kill()
+        async with shop.running(shop.group(), serves=False):
+            await shop.took_all_once()
 
 
 async def test_silence_that_ends_delays_and_a_cut_behind_it_is_mended(shop: Shop) -> None:
