@@ -1,7 +1,6 @@
 """Each write: load, decide, save."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -33,10 +32,7 @@ async def place(tx: Tx, placements: Sequence[Placement]) -> Sequence[Placed | Re
     verdicts = {p.order_id: _verdict(p, stored, offers) for p, stored in zip(placements, known, strict=True)}
     accepted = [verdict for verdict in verdicts.values() if isinstance(verdict, Priced)]
     if accepted:
-        numbers = await repository.numbers(tx, len(accepted))
-        for priced, number in zip(accepted, numbers, strict=True):
-            verdicts[priced.placement.order_id] = replace(priced, number=number)
-        await _store(tx, [verdict for verdict in verdicts.values() if isinstance(verdict, Priced)])
+        verdicts |= {priced.placement.order_id: priced for priced in await _store(tx, accepted)}
     return [verdicts[p.order_id] for p in placements]
 
 
@@ -61,19 +57,20 @@ def _verdict(placement: Placement, stored: idempotency.Stored | None, offers: Of
         lines, currency, total = placing.place(placement, offers)
     except Refusal as refusal:
         return refusal
-    return Priced(placement, "", lines, currency, total)
+    return Priced(placement, lines, currency, total)
 
 
-async def _store(tx: Tx, orders: Sequence[Priced]) -> None:
-    await repository.insert(tx, orders)
+async def _store(tx: Tx, orders: Sequence[Priced]) -> Sequence[Priced]:
+    numbered = await repository.insert(tx, orders)
     entries = [
         idempotency.Entry(p.scope, p.key, p.body_hash, Reply(CREATED, body=p.order_id.encode()))
         for p in (priced.placement for priced in orders)
     ]
     await idempotency.store_all(tx, entries)
-    for priced in orders:
+    for priced in numbered:
         fact = placing.created(priced.placement, priced.number, priced.lines, priced.currency, priced.total)
         tx.append(fact, sequence=1, cause=priced.placement.cause)
+    return numbered
 
 
 async def follow(tx: Tx, events: Sequence[Event[Any]], decide: Decide, now: datetime) -> None:

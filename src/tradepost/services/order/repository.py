@@ -1,7 +1,6 @@
 """Orders as rows: loading under lock, and saving together with the facts that were published."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from itertools import compress
@@ -9,6 +8,7 @@ from operator import attrgetter, ne
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from tradepost.contracts.order import Address, Guest, Line
 from tradepost.kernel.database import Row, Tx
@@ -21,15 +21,14 @@ SELECT id::text AS id, number::text AS number, user_id::text AS user_id, guest, 
        payment_method, shipping_address, action_url, cancel_reason, cancel_requested, refunded
 FROM orders WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """
-_NUMBERS: Final = "SELECT nextval('order_number') AS number FROM generate_series(1, $1)"
 _INSERT: Final = """
-INSERT INTO orders (id, number, user_id, guest, status, version, currency, total_amount, lines, shipping_address,
+INSERT INTO orders (id, user_id, guest, status, version, currency, total_amount, lines, shipping_address,
                     payment_method, created_at)
-SELECT id, number, user_id, guest::json, 'pending', 1, currency, total_amount, lines::json, shipping_address::json,
-       payment_method, created_at
-FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[],
-            $9::text[], $10::timestamptz[])
-     AS new (id, number, user_id, guest, currency, total_amount, lines, shipping_address, payment_method, created_at)
+SELECT id, user_id, guest, 'pending', 1, currency, total_amount, lines, shipping_address, payment_method, created_at
+FROM unnest($1::uuid[], $2::uuid[], $3::json[], $4::text[], $5::bigint[], $6::json[], $7::json[], $8::text[],
+            $9::timestamptz[])
+     AS new (id, user_id, guest, currency, total_amount, lines, shipping_address, payment_method, created_at)
+RETURNING id::text AS id, number::text AS number
 """
 # Orders that moved together have their status and moments in common; the rest of what a move changes is their own.
 _MOMENTS: Final = ("reserved_at", "paid_at", "shipped_at", "completed_at", "cancelled_at")
@@ -58,19 +57,17 @@ FROM offer WHERE sku = ANY ($1::text[]) OR variant_id = ANY ($2::uuid[]) OR prod
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Priced:
-    """A placement that was accepted."""
+class Priced(msgspec.Struct, frozen=True):
+    """A placement that was accepted; its `number` comes with its row."""
 
     placement: Placement
-    number: str
     lines: tuple[Line, ...]
     currency: str
     total: int
+    number: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LateFact:
+class LateFact(msgspec.Struct, frozen=True):
     """A fact that came too late to change its order."""
 
     order_id: str
@@ -84,17 +81,11 @@ async def lock(tx: Tx, order_ids: Sequence[str]) -> dict[str, Order]:
     return {row["id"]: _order(row) for row in await tx.fetch(_LOCK, sorted(set(order_ids)))}
 
 
-async def numbers(tx: Tx, count: int) -> list[str]:
-    """So many new order numbers."""
-    return [str(row["number"]) for row in await tx.fetch(_NUMBERS, count)]
-
-
-async def insert(tx: Tx, orders: Sequence[Priced]) -> None:
-    """New orders, pending, at version 1."""
-    await tx.execute(
+async def insert(tx: Tx, orders: Sequence[Priced]) -> list[Priced]:
+    """New orders, pending, at version 1; the same with their numbers."""
+    rows = await tx.fetch(
         _INSERT,
         [order.placement.order_id for order in orders],
-        [int(order.number) for order in orders],
         [order.placement.user_id for order in orders],
         [_json(order.placement.guest) for order in orders],
         [order.currency for order in orders],
@@ -104,6 +95,8 @@ async def insert(tx: Tx, orders: Sequence[Priced]) -> None:
         [order.placement.payment_method for order in orders],
         [order.placement.now for order in orders],
     )
+    numbers = {row["id"]: row["number"] for row in rows}
+    return [replace(order, number=numbers[order.placement.order_id]) for order in orders]
 
 
 async def save(tx: Tx, changes: Iterable[tuple[Order, Order]]) -> None:

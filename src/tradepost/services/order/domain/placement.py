@@ -1,7 +1,6 @@
 """Placing an order: which offer each item means, what it costs, and what speaks against it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -25,8 +24,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     price: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """One request to place an order. `scope` and `key` identify it when it is sent again."""
 
     order_id: str
@@ -43,8 +41,7 @@ class Placement:
     now: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What can be bought. `active`: it is for sale; `stocked`: inventory knows its SKU."""
 
     variant_id: str
