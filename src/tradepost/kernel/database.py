@@ -75,6 +75,11 @@ class Tx:
         self.statements += 1
         return await self._connection.execute(sql, *args)
 
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+        """Insert many rows for less than a statement takes, but for all or none of them: there is no ON CONFLICT."""
+        self.statements += 1
+        await self._connection.copy_records_to_table(table, records=rows, columns=columns)
+
     def append(self, fact: Fact, *, sequence: int, cause: Cause) -> None:
         """Publish `fact` with this transaction. `sequence` is the version of the aggregate that it is about, whose
         row this transaction has locked."""

@@ -20,6 +20,7 @@ from tradepost.kernel.ids import new_id
 from tradepost.services.notification import api
 from tradepost.services.notification.domain import TRIES, NotResendable
 from tradepost.services.notification.providers import Message, NotSent, smtp
+from tradepost.services.notification.repository.deliveries import COPIED
 from tradepost.settings import NotificationSettings, SettingsError
 
 SENDER = "Shop <shop@tradepost.test>"
@@ -156,6 +157,27 @@ async def test_a_recipient_who_does_not_exist_is_given_up_at_once(
         (one,) = await shop.deliveries()
         assert (one.status, one.attempts) == ("failed", 1)
         assert [kind for _, kind, _ in await shop.published()] == ["notification.failed"]
+
+
+async def test_a_large_piece_goes_by_the_server_and_each_message_goes_on_with_its_story(
+    database_url: str, tmp_path: Path, mail_server: tuple[MailServer, str]
+) -> None:
+    server, url = mail_server
+    async with opened(database_url, tmp_path, NotificationSettings(url, None, SENDER)) as shop:
+        await shop.hear(registered(user := new_id()))
+        sales = [Sale(new_id(), user_id=user, number=f"T-{number}") for number in range(COPIED)]
+        await shop.hear(*(sale.paid for sale in sales))
+        assert shop.woken == ["notification.sender"]
+        assert await shop.published() == []
+        while await shop.send():
+            pass
+
+        assert {mail["Subject"] for mail in server.mails} == {
+            f"We have your payment for order {sale.number}" for sale in sales
+        }
+        assert len(server.mails) == len(await shop.published()) == COPIED
+        rows = await shop.db.fetch("SELECT correlation_id FROM event")
+        assert {row["correlation_id"] for row in rows} == {f"story of {sale.id}" for sale in sales}
 
 
 async def test_nothing_is_sent_to_who_was_erased_meanwhile(

@@ -10,7 +10,7 @@ from tradepost.contracts.user import UserRegistered, UserUpdated
 from tradepost.kernel.database import Tx
 from tradepost.kernel.errors import NotFound
 from tradepost.kernel.events import Cause
-from tradepost.services.notification.domain import Buyer, Draft, Notice, check_resendable, drafts_of
+from tradepost.services.notification.domain import Buyer, Draft, Notice, Status, check_resendable, drafts_of, status_of
 from tradepost.services.notification.rendering import render
 from tradepost.services.notification.repository import contacts, deliveries, outbox
 from tradepost.services.notification.repository.deliveries import Written
@@ -21,18 +21,16 @@ SENDER_JOB: Final = "notification.sender"
 async def tell(tx: Tx, notices: Sequence[Notice]) -> None:
     """Write to everybody whom these notices are for; who isn't known yet is written to later."""
     user_ids = {notice.user_id for notice in notices if notice.user_id and not notice.contact}
-    known = await contacts.find(tx, sorted(user_ids))
-    written = [_write(draft) for notice in notices for draft in drafts_of(notice, known)]
-    if written and await deliveries.insert(tx, written):
+    known, mailboxes = await contacts.find(tx, sorted(user_ids))
+    drafts = [draft for notice in notices for draft in drafts_of(notice, known)]
+    if drafts and await deliveries.insert(tx, [_write(draft, status_of(draft, mailboxes)) for draft in drafts]):
         tx.wake(SENDER_JOB)
 
 
 async def learn_buyers(tx: Tx, orders: Sequence[OrderCreated]) -> None:
     """Keep whose these orders are, and tell them what waited for it."""
-    await contacts.learn_buyers(tx, orders)
-    waited = await deliveries.take_waiting_for_buyers(tx, [order.order_id for order in orders])
-    if waited:
-        await tell_buyers(tx, waited)
+    if await contacts.learn_buyers(tx, orders):
+        await tell_buyers(tx, await deliveries.take_waiting_for_buyers(tx, [order.order_id for order in orders]))
 
 
 async def tell_buyers(tx: Tx, notices: Sequence[Notice]) -> None:
@@ -75,9 +73,9 @@ def _to_buyers(notices: Sequence[Notice], buyers: Mapping[str, Buyer]) -> Iterat
             yield replace(notice, facts=facts, user_id=buyer.user_id, contact=buyer.guest)
 
 
-def _write(draft: Draft) -> Written:
+def _write(draft: Draft, status: Status) -> Written:
     if draft.contact is None:
-        return Written(draft)
+        return Written(draft, status)
     notice = draft.notice
     subject, body = render(notice.template, draft.channel, notice.facts, draft.contact.name)
-    return Written(draft, subject, body)
+    return Written(draft, status, subject, body)

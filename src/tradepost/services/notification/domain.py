@@ -133,6 +133,13 @@ def drafts_of(notice: Notice, contacts: Contacts) -> Iterator[Draft]:
             yield Draft(notice, channel, contact)
 
 
+def status_of(draft: Draft, mailboxes: Collection[str]) -> Status:
+    """What its delivery starts as; on a channel that ends in the mailbox it is sent as soon as it is written."""
+    if draft.contact is None:
+        return Status.WAITING
+    return Status.SENT if draft.channel in mailboxes else Status.PENDING
+
+
 def delivery_id(event_id: str, channel: Channel, recipient: str) -> str:
     """The id of the one delivery there can be: a UUIDv7 as old as its event, its chance made from the arguments."""
     chance = sha256(f"{event_id} {channel} {recipient}".encode()).hexdigest()

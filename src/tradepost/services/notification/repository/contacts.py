@@ -11,6 +11,10 @@ from tradepost.services.notification.domain import Buyer, Contact, Contacts, is_
 STAFF_LIMIT: Final = 200  # people who hear of one alert
 
 _FIND: Final = "SELECT user_id::text, state, email, name, phone FROM contact WHERE user_id = ANY ($1::uuid[])"
+# One question for all that a message depends on.
+_FIND_WITH_MAILBOXES: Final = f"""
+{_FIND} UNION ALL SELECT channel, 'mailbox', NULL, NULL, NULL FROM transport WHERE mailbox
+"""
 # The place that is held makes whoever comes with the contact wait for us, and us for them: one of both then sees what
 # the other wrote. A lock needs a statement of its own to see what was committed while it waited.
 _AWAIT: Final = """
@@ -46,26 +50,31 @@ INSERT INTO order_contact (order_id) SELECT order_id FROM unnest($1::uuid[]) AS 
 ORDER BY order_id ON CONFLICT DO NOTHING
 """
 _FIND_BUYERS_LOCKED: Final = f"{_FIND_BUYERS} ORDER BY order_id FOR SHARE"
-_LEARN_BUYERS: Final = """
+_NEW_BUYERS: Final = "unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[])"
+_LEARN_BUYERS: Final = f"""
 INSERT INTO order_contact (order_id, number, user_id, guest_email, guest_name)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[]) AS new (order_id)
+SELECT * FROM {_NEW_BUYERS} AS new (order_id)
 ORDER BY order_id
-ON CONFLICT (order_id) DO UPDATE
-    SET number = excluded.number, user_id = excluded.user_id, guest_email = excluded.guest_email,
-        guest_name = excluded.guest_name
-    WHERE order_contact.number IS NULL
+ON CONFLICT DO NOTHING
+"""
+_LEARN_AWAITED_BUYERS: Final = f"""
+UPDATE order_contact
+SET number = new.number, user_id = new.user_id, guest_email = new.guest_email, guest_name = new.guest_name
+FROM {_NEW_BUYERS} AS new (order_id, number, user_id, guest_email, guest_name)
+WHERE order_contact.order_id = new.order_id AND order_contact.number IS NULL
 """
 
 
-async def find(tx: Tx, user_ids: Collection[str]) -> Contacts:
-    """The contacts of these users. Of who is missing it is noted that we wait for them, so that whoever comes with
-    the contact sees what this transaction leaves for it."""
-    found = _contacts(await tx.fetch(_FIND, list(user_ids))) if user_ids else {}
+async def find(tx: Tx, user_ids: Collection[str]) -> tuple[Contacts, frozenset[str]]:
+    """The contacts of these users, and the channels that end in the mailbox. Of who is missing it is noted that we
+    wait for them, so that whoever comes with the contact sees what this transaction leaves for it."""
+    rows = await tx.fetch(_FIND_WITH_MAILBOXES, list(user_ids))
+    found, mailboxes = _contacts(rows), frozenset(row["user_id"] for row in rows if row["state"] == "mailbox")
     missing = [user_id for user_id in user_ids if user_id not in found]
     if not missing:
-        return found
+        return found, mailboxes
     await tx.execute(_AWAIT, missing)
-    return {**found, **_contacts(await tx.fetch(_FIND_LOCKED, missing))}
+    return {**found, **_contacts(await tx.fetch(_FIND_LOCKED, missing))}, mailboxes
 
 
 async def learn(tx: Tx, profiles: Mapping[str, UserRegistered | UserUpdated]) -> None:
@@ -102,23 +111,26 @@ async def find_buyers(tx: Tx, order_ids: Collection[str]) -> Mapping[str, Buyer]
     return {**found, **_buyers(await tx.fetch(_FIND_BUYERS_LOCKED, missing))}
 
 
-async def learn_buyers(tx: Tx, orders: Sequence[OrderCreated]) -> None:
-    """Keep whose these orders are."""
-    await tx.execute(
-        _LEARN_BUYERS,
+async def learn_buyers(tx: Tx, orders: Sequence[OrderCreated]) -> bool:
+    """Keep whose these orders are; whether one of them was heard of before, so that something may wait for it."""
+    buyers = (
         [order.order_id for order in orders],
         [order.number for order in orders],
         [order.user_id for order in orders],
         [order.guest and order.guest.email for order in orders],
         [order.guest and order.guest.name for order in orders],
     )
+    if await tx.execute(_LEARN_BUYERS, *buyers) == f"INSERT 0 {len(orders)}":
+        return False
+    await tx.execute(_LEARN_AWAITED_BUYERS, *buyers)
+    return True
 
 
 def _contacts(rows: Sequence[Row]) -> dict[str, Contact | None]:
     return {
         row["user_id"]: Contact(row["email"], row["name"], row["phone"]) if row["state"] == "known" else None
         for row in rows
-        if row["state"] != "awaited"
+        if row["state"] in {"known", "erased"}
     }
 
 
