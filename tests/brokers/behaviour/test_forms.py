@@ -79,7 +79,7 @@ async def test_a_type_that_no_group_knows_is_carried_and_disturbs_nobody(shop: S
                 await shop.append(tx, ["ghost"], lambda thing: shop.facts.vanished(thing=thing))
         await shop.took_all_once(without=["ghost"])
     assert await shop.parked() == {}
-    assert list(await shop.effects()) == ["a", "b"]
+    assert (await shop.effects()).keys() == {"a", "b"}
 
 
 async def test_each_group_gets_the_types_that_it_subscribes_to(shop: Shop) -> None:
