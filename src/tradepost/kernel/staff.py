@@ -40,8 +40,9 @@ def consumers_of(name: str, groups: Sequence[Group], db: "Database", clocks: "Cl
 
 
 def receivers_of(name: str, groups: Sequence[Group], db: "Database", clocks: "Clocks", broker: Broker) -> Team[Unit]:
-    """Those who hear from the broker for a service's groups."""
-    roster, by_name = Roster(db, name, clocks.owner), {group.name: group for group in groups}
+    """Those who hear from the broker for a service's groups. They share with none that still reads the log."""
+    roster = Roster(db, f"{name} by {broker.kind}", clocks.owner)
+    by_name = {group.name: group for group in groups}
 
     def hire(share: str, units: Sequence[Unit]) -> Receiver:
         return Receiver(db, clocks, by_name[share], broker, units, roster)

@@ -12,7 +12,9 @@ from tradepost.kernel.log.lag import RELAY, behind
 from tradepost.kernel.log.roster import ALIVE
 from tradepost.main import SERVICES
 
-_AT_WORK: Final = f'SELECT count(*) FROM "{{schema}}".member WHERE team = $1 AND {ALIVE}'
+_AT_WORK: Final = f"""
+SELECT count(DISTINCT owner) FROM "{{schema}}".member WHERE (team = $1 OR team LIKE $1 || ' by %') AND {ALIVE}
+"""  # a team that hears from a broker is called after it
 _RELAYED: Final = 'SELECT EXISTS (SELECT FROM "{schema}".cursor WHERE source = $1 AND "group" = $2)'
 _NEWEST: Final = 'SELECT COALESCE(max(id), 0) FROM "{source}".event'
 _SINCE: Final = """
