@@ -7,7 +7,7 @@ JOBS ?= auto
 PARSER := tests/contracts/asyncapi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format rabbitmq kafka stop-brokers asyncapi-parser bench bench-check clean
+.PHONY: nemesis help setup up test check format rabbitmq kafka stop-brokers asyncapi-parser bench bench-check clean
 
 help: ## list every target
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "%-15s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ rabbitmq: ## install RabbitMQ when missing (as root, by apt) and start it on loo
 
 kafka: ## fetch Kafka when missing (by Maven) and start it on loopback
 	@$(PYTHON) -m brokers kafka start
+
+nemesis: $(READY) ## five minutes of a shop in pieces whose processes and broker are killed: KIND=rabbitmq or kafka
+	@$(BIN)/python -m tests.system.nemesis $(or $(KIND),rabbitmq)
 
 stop-brokers: ## stop both
 	@$(PYTHON) -m brokers all stop
