@@ -49,7 +49,8 @@ class Hooks:
 
 class Part:
     """`relays` publishes the log, and `serves` takes events in for `groups`; `declares` names the groups that are
-    deployed, those that it serves where nothing is said. `limits` are those of RabbitMQ's queues."""
+    deployed, those that it serves where nothing is said. `limits` are those of RabbitMQ's queues, `cuts` the number
+    of units that a group's work is cut into."""
 
     def __init__(
         self,
@@ -64,12 +65,13 @@ class Part:
         serves: bool = True,
         declares: Sequence[Group] | None = None,
         limits: Limits = LIMITS,
+        cuts: int | None = None,
     ) -> None:
         self.kind, self.url, self.name, self.groups = kind, url, name, tuple(groups)
         self.owner = new_id()
         self.teams: list[Team[Any]] = []
         self.proxy: Proxy | None = None
-        self._address, self._hooks, self._limits = broker, hooks, limits
+        self._address, self._hooks, self._limits, self._cuts = broker, hooks, limits, cuts
         self.relays, self.serves = relays, serves
         self._topology = Topology((name,), self.groups if declares is None else tuple(declares))
         self._broker: Broker | None = None
@@ -157,11 +159,11 @@ class Part:
             await self.proxy.start()
             user, _, _ = parts.netloc.rpartition("@")
             url = parts._replace(netloc=f"{user}@127.0.0.1:{self.proxy.port}").geturl()
-            broker: Broker = RabbitMQ(url, self._topology, SHARDS, self._limits)
+            broker: Broker = RabbitMQ(url, self._topology, self._cuts or SHARDS, self._limits)
         else:
             self.proxy = Proxy(int(self._address.rpartition(":")[2]), renames=True)
             await self.proxy.start()
-            broker = Kafka(f"127.0.0.1:{self.proxy.port}", PARTITIONS, self._topology)
+            broker = Kafka(f"127.0.0.1:{self.proxy.port}", self._cuts or PARTITIONS, self._topology)
         await broker.declare()
         return broker
 
@@ -172,6 +174,7 @@ class Hooked:
     def __init__(self, broker: Broker, hooks: Hooks) -> None:
         self.kind, self.together = broker.kind, broker.together
         self.declare, self.units, self.begin, self.close = broker.declare, broker.units, broker.begin, broker.close
+        self.release = broker.release
         self._broker, self._hooks = broker, hooks
 
     def publisher(self) -> Publisher:

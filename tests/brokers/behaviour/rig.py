@@ -21,6 +21,12 @@ from tradepost.kernel.migrate import password_of, role_of, url_as
 
 _READING: Final = 'SELECT count(DISTINCT "group") FROM cursor WHERE "group" = ANY ($1)'
 _SERVED: Final = f'SELECT (SELECT count(*) FROM intake WHERE "group" = ANY ($1)) - ({_READING})'
+_STATE: Final = {
+    "taken": 'SELECT "group", count(*) FROM effect GROUP BY 1',
+    "cursor": 'SELECT "group", first_slot, last_slot, tick, toward, last_id, owner, until FROM cursor ORDER BY 1, 2',
+    "kafka_offset": 'SELECT "group", partition, next, fence, owner FROM kafka_offset ORDER BY 1, 2',
+    "member": "SELECT team, owner, now() - seen_at AS ago FROM member",
+}
 PROBE: Final = "probe"
 PATIENCE_S: Final = 60.0
 POLL_S: Final = 0.02
@@ -156,9 +162,9 @@ class Shop:
         return bool(await self.db.fetchval(_TAKEN, group, list(without)) >= count)
 
     async def _state(self) -> str:
-        cursors = await self.db.fetch("SELECT * FROM cursor")
-        taken = await self.db.fetch('SELECT "group", count(*) FROM effect GROUP BY 1')
-        return f"{[dict(row) for row in cursors]} {[dict(row) for row in taken]}"
+        """Where everybody stands, for whoever has to find out why it did not go on."""
+        shown = {table: [dict(row) for row in await self.db.fetch(sql)] for table, sql in _STATE.items()}
+        return f"{shown}, workers {[(part.owner, part.workers) for part in self.parts]}"
 
 
 async def until(

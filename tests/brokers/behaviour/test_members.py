@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,14 @@ from tests.brokers.behaviour.test_duplicates import Stand
 from tests.brokers.behaviour.test_order import THINGS, write
 from tests.brokers.behaviour.things import recording
 from tradepost.kernel.database import Tx
+from tradepost.kernel.events import Event
 from tradepost.kernel.log.subscription import Group
 
+LOSSES = 3
+OWNED = """
+SELECT EXISTS (SELECT FROM cursor WHERE owner IS NOT NULL AND until IS NULL)
+    OR EXISTS (SELECT FROM kafka_offset WHERE owner IS NOT NULL)
+"""
 CLAIMED = """
 SELECT EXISTS (SELECT FROM cursor WHERE owner = $1 AND until IS NULL)
     OR EXISTS (SELECT FROM kafka_offset WHERE owner = $1)
@@ -104,6 +111,49 @@ async def test_a_member_that_is_moved_just_when_it_has_claimed_leaves_what_it_cl
     await stand.reached()
     async with shop.running(shop.group()):
         await shop.move(*THINGS)
+        await shop.took_all_once()
+
+
+@pytest.mark.parametrize("kind", ["log", "kafka"], indirect=True)  # RabbitMQ's queues are claimed by consuming them
+async def test_a_member_whose_connection_is_lost_while_it_leaves_has_left_in_the_end(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute, lost = Tx.execute, 0
+
+    async def execute_once_lost(tx: Tx, sql: str, *args: object) -> str:
+        nonlocal lost
+        if "SET owner = NULL" in sql and lost < LOSSES:
+            lost += 1
+            tx._connection.terminate()
+        return await execute(tx, sql, *args)
+
+    async with shop.running(shop.group(), relays=False):
+        await until(lambda: _is_claimed(shop), "it works")
+        monkeypatch.setattr(Tx, "execute", execute_once_lost)
+        async with shop.running(shop.group()):
+            await shop.move(*THINGS)
+            await shop.took_all_once()
+    assert lost == LOSSES
+
+
+async def _is_claimed(shop: Shop) -> bool:
+    return bool(await shop.db.fetchval(OWNED))
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq", "kafka"], indirect=True)
+async def test_a_member_that_is_moved_while_it_reads_the_log_leaves_it(shop: Shop) -> None:
+    stand = Stand(times=1)
+
+    async def handle(tx: Tx, events: Sequence[Event[Any]]) -> None:
+        await stand.still()
+        await recording("recorder")(tx, events)
+
+    await shop.move(*THINGS)
+    first = shop.part(shop.group(handler=handle), cuts=1)
+    await first.start()
+    await stand.reached()
+    async with shop.running(shop.group(), cuts=1) as second:
+        assert [len(part.teams[0].workers) for part in (first, second)] == [0, 1], "the second has the only unit"
         await shop.took_all_once()
 
 

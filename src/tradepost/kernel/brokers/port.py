@@ -86,6 +86,9 @@ class Broker(Protocol):
     async def receive(self, units: Sequence[Unit], intake: Intake) -> None:
         """Take in what comes for these units, until cancelled. Errors: BrokerError; whatever `intake.take` says."""
 
+    async def release(self, units: Sequence[Unit], intake: Intake) -> None:
+        """After `receive` ended: leave the units to whoever comes, where they are claimed in the group's database."""
+
     async def close(self) -> None:
         """Done."""
 

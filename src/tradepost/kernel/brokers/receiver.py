@@ -41,16 +41,16 @@ class Receiver:
         self.group, self.units = group, units
         self.stopped: str | None = None
         self._db, self._clocks, self._broker, self._roster = db, clocks, broker, roster
+        self._intake = Intake(group, db, roster.owner, lambda: roster.others, self._take)
         self._failures = 0
 
     async def run(self) -> None:
         """Until cancelled. A failure that is not an event's fault is waited out."""
-        intake = Intake(self.group, self._db, self._roster.owner, lambda: self._roster.others, self._take)
         while self.stopped is None:
             begun = asyncio.get_running_loop().time()
             try:
                 await self._catch_up()
-                await self._receive(intake)
+                await self._receive()
             except CatchUp:
                 continue
             except Fenced:
@@ -64,7 +64,12 @@ class Receiver:
                 await self._back_off(error)
 
     async def release(self) -> None:
-        """The broker sees that we are gone."""
+        """Leave to others what we took in from the broker, and the log that we may have been reading."""
+        await self._broker.release(self.units, self._intake)
+        places = [place for source in self.group.sources() for place in await self._places(source)]
+        async with self._db.transaction() as tx:
+            for place in places:
+                await cursor.release(tx, place, self._roster.owner)
 
     async def _catch_up(self) -> None:
         """Read in the log what comes before the broker's messages. Others may be at it, too."""
@@ -78,9 +83,9 @@ class Receiver:
                 except Fenced:
                     await asyncio.sleep(STANDBY_S)
 
-    async def _receive(self, intake: Intake) -> None:
+    async def _receive(self) -> None:
         """Take in what the broker brings. Errors: CatchUp when the log is to be read first, though nothing comes."""
-        receiving = asyncio.ensure_future(self._broker.receive(self.units, intake))
+        receiving = asyncio.ensure_future(self._broker.receive(self.units, self._intake))
         try:
             while not receiving.done():
                 await asyncio.wait([receiving], timeout=LOOK_S)

@@ -28,7 +28,7 @@ class Worker(Protocol):
         """Until cancelled."""
 
     async def release(self) -> None:
-        """After that: leave the units to whoever comes."""
+        """After that: leave the units to whoever comes. Done again when it fails."""
 
 
 class Team(Generic[U]):
@@ -45,6 +45,7 @@ class Team(Generic[U]):
     ) -> None:
         self._roster, self._units, self._hire, self._together = roster, units, hire, together
         self._at_work: dict[tuple[str, tuple[U, ...]], tuple[Worker, asyncio.Task[None]]] = {}
+        self._leaving: list[Worker] = []  # whose units nobody else gets while we live
 
     @property
     def workers(self) -> Collection[Any]:
@@ -57,6 +58,7 @@ class Team(Generic[U]):
             while True:
                 try:
                     await self._roster.beat()
+                    await self._leave()
                     await self._change(self._wanted(await self._units()))
                 except Exception as error:
                     logger.warning("team_interrupted", why=str(error) or type(error).__name__)
@@ -81,11 +83,20 @@ class Team(Generic[U]):
 
     async def _dismiss(self, keys: Sequence[tuple[str, tuple[U, ...]]]) -> None:
         gone = [self._at_work.pop(key) for key in keys]
+        self._leaving += [worker for worker, _ in gone]
         await end([task for _, task in gone])
-        for worker, _ in gone:
-            with suppress(*LOST, TimeoutError):
+        await self._leave()
+
+    async def _leave(self) -> None:
+        """Leave the units of those who work no more. What does not succeed is tried again with the next beat."""
+        for worker in list(self._leaving):
+            try:
                 async with asyncio.timeout(RELEASE_S):
                     await worker.release()
+            except Exception as error:
+                logger.warning("not_left", why=str(error) or type(error).__name__)
+            else:
+                self._leaving.remove(worker)
 
 
 def part_of(roster: Roster, share: str, units: Sequence[U]) -> tuple[U, ...]:

@@ -68,6 +68,11 @@ class Kafka:
         async with reading(self._bootstrap) as consumer:
             await Reception(consumer, units, intake, self.skipped).run()
 
+    async def release(self, units: Sequence[Unit], intake: Intake) -> None:
+        """Leave the partitions to whoever comes, whatever the end of the reception has achieved."""
+        async with intake.db.transaction() as tx:
+            await offsets.release(tx, intake.group.name, units, intake.owner)
+
     async def depth(self, group: Group, db: "Database") -> int:
         """How many records lie before the group, whose offsets are in `db`. Errors: BrokerError."""
         places = _places(await self.units(group))

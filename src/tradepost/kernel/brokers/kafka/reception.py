@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
@@ -66,7 +67,7 @@ class Reception:
                 if len(self._held) < len(self._units) and time.monotonic() >= self._claim_at:
                     await self._claim()
         finally:
-            with suppress(*LOST, TimeoutError):
+            with suppress(*LOST, asyncpg.PostgresError, TimeoutError):  # it is done again by who ended us
                 async with asyncio.timeout(RELEASE_S), self._intake.db.transaction() as tx:
                     await offsets.release(tx, self._intake.group.name, self._units.values(), self._intake.owner)
 

@@ -73,6 +73,9 @@ class RabbitMQ:
                     await inlet.consume(queue_of(intake.group.name, unit.number))
             await reception.receive(link, inlet, intake)
 
+    async def release(self, units: Sequence[Unit], intake: Intake) -> None:
+        """With its connection a reception has left its queues."""
+
     async def depth(self, group: Group) -> int:
         """Messages that wait in its queues to be delivered. Errors: BrokerError."""
         async with self._visit() as link:
