@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
+
 from tests import databases
 from tests.shop import Shop, eventually, open_shop
+from tradepost.console.audit.check import Finding
+from tradepost.console.audit.drained import undone
+from tradepost.console.instance import NAMES
 from tradepost.kernel.ids import new_id
 
 CARD_3DS: Final = "pm_card_threeDSecure2Required"
@@ -61,7 +66,17 @@ async def _trade(shop: Shop) -> Journaled:
     await shop.buy(buyer, "MUG-1", 2, payment_method=CARD_3DS)
     await shop.buy(buyer, "MUG-1", 2)
     await eventually(shop.seen, lambda seen: (seen["payment.refunded"], seen["notification.sent"]) == (2, MAILS))
+    await eventually(lambda: _under_way(shop), lambda found: not found)
     return Journaled("first", returned.json["order_id"], returned.json["total_amount"])
+
+
+async def _under_way(shop: Shop) -> list[Finding]:
+    """What is not done yet, though all messages are sent: the last parcel may not have been asked for."""
+    connection = await asyncpg.connect(shop.database_url)
+    try:
+        return [finding for finding in await undone(dict.fromkeys(NAMES, connection)) if finding.violations]
+    finally:
+        await connection.close()
 
 
 async def _deliver(shop: Shop, *order_ids: str) -> None:

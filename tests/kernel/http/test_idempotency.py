@@ -16,6 +16,10 @@ from tradepost.kernel.http.reply import Reply
 PAY = "/order/payments"
 BODY = {"price": 1}
 OTHER = "0193d8a0-0000-7000-8000-000000000b0b"
+LOCKED = """
+SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
 
 
 @pytest.fixture
@@ -83,7 +87,7 @@ async def test_a_key_that_was_made_can_be_used_to_ask_again(ready: Shop, superus
 
 async def test_while_the_first_is_under_way_the_second_is_told_so_at_once(stocked: Shop, superuser: Any) -> None:
     first = asyncio.create_task(stocked.alice.post(PAY, BODY, idempotency_key="k-1"))
-    while not await superuser.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"):
+    while not await superuser.fetchval(LOCKED):
         await asyncio.sleep(0.01)
     second = await asyncio.wait_for(stocked.alice.post(PAY, BODY, idempotency_key="k-1"), 2)
     stocked.desk.go_on.set()
