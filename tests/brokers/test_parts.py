@@ -22,9 +22,6 @@ from tests.brokers import own, vhosts
 
 MEGABYTE: Final = 1_048_576
 LIMIT_S: Final = 30.0
-DECLARED_S: Final = (
-    3.0  # RabbitMQ 3.10 forgets a quorum queue that it made less than about a second before it is killed
-)
 QUORUM: Final[FieldTable] = {"x-queue-type": "quorum"}
 
 
@@ -104,7 +101,7 @@ async def test_kafka_makes_no_topic_that_nobody_declared(kafka_bootstrap: str, k
 
 async def test_a_quorum_queue_keeps_what_it_confirmed_when_the_node_is_killed(own_rabbitmq: Node) -> None:
     await publish(own_rabbitmq.address, "kept", b"earlier")
-    await asyncio.sleep(DECLARED_S)
+    await asyncio.sleep(own.DECLARED_S)
     await publish(own_rabbitmq.address, "kept", b"confirmed a moment ago")
 
     own_rabbitmq.kill()

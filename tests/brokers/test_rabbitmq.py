@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from brokers.node import Node
+from tests.brokers import own
 from tests.brokers.proxy import Proxy
 from tests.brokers.rabbitmq_probing import (
     SOURCE,
@@ -36,7 +37,6 @@ from tradepost.settings import BrokerSettings
 
 MEGABYTE: Final = 1_048_576
 QUEUE: Final = "store_queue"
-DECLARED_S: Final = 4.0  # a quorum queue is lost with a server that is killed before it has noted that it made it
 
 
 @pytest.fixture
@@ -582,7 +582,7 @@ async def test_after_the_server_was_killed_publishing_resumes_and_nothing_is_los
     events = things.events(400)
     async with publishing(broker) as publishes:
         await publishes.publish(SOURCE, events[:200])
-        await asyncio.sleep(DECLARED_S)
+        await asyncio.sleep(own.DECLARED_S)
         own_rabbitmq.kill()
         with pytest.raises(BrokerError):
             await publishes.publish(SOURCE, events[200:])
@@ -600,7 +600,7 @@ async def test_a_reception_ends_with_an_error_when_the_server_is_killed(own_rabb
     await broker.declare()
     async with receiving(broker, door(database)) as reception:
         await consumed(own_rabbitmq.address)
-        await asyncio.sleep(DECLARED_S)
+        await asyncio.sleep(own.DECLARED_S)
         own_rabbitmq.kill()
         with pytest.raises(BrokerError, match="receiving"):
             await asyncio.wait_for(reception, 10)

@@ -72,7 +72,7 @@ class Shop:
         part = self.part(*groups, **how)
         await part.start()
         if part.serves:
-            await until(lambda: self._is_served(part), "its groups are served")
+            await self.served(*(group.name for group in part.groups), kind=part.kind)
         yield part
         await part.stop()
 
@@ -142,6 +142,10 @@ class Shop:
             seen[row["key"]].add(row["note"])
         return dict(seen)
 
+    async def served(self, *groups: str, kind: str | None = None) -> None:
+        """Until what is published from here on comes to the groups by the shop's kind, or by this."""
+        await until(lambda: self._are_served(groups, kind or self.kind), "the groups are served")
+
     async def relayed(self, part: Part) -> None:
         """Until the relay has published all that was committed so far."""
         ticks = part.clocks[self.name]
@@ -153,10 +157,9 @@ class Shop:
         at = await self.db.fetch("SELECT tick >= $1 AS there FROM cursor WHERE \"group\" = 'relay'", tick)
         return bool(at) and all(row["there"] for row in at)
 
-    async def _is_served(self, part: Part) -> bool:
-        names = [group.name for group in part.groups]
-        served = await self.db.fetchval(_READING if part.kind == "log" else _SERVED, names)
-        return bool(served == len(names))
+    async def _are_served(self, groups: Sequence[str], kind: str) -> bool:
+        served = await self.db.fetchval(_READING if kind == "log" else _SERVED, list(groups))
+        return bool(served == len(groups))
 
     async def _has_taken(self, group: str, count: int, without: Sequence[str] = ()) -> bool:
         return bool(await self.db.fetchval(_TAKEN, group, list(without)) >= count)

@@ -83,6 +83,7 @@ async def test_a_member_that_is_paused_before_it_acknowledges_and_wakes_up_late_
 
 async def _sleep_and_wake(shop: Shop, moment: str) -> None:
     async with shop.running(shop.group(), serves=False), apart(shop, pauses=moment, relays=False) as paused:
+        await shop.served("recorder")
         await shop.move(*THINGS, *THINGS)
         await paused.says("there")
         async with shop.running(shop.group(), relays=False):

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from brokers.node import Node
-from tests.brokers import vhosts
+from tests.brokers import own, vhosts
 from tests.brokers.behaviour.rig import Shop
 
 THINGS = [f"thing-{n}" for n in range(10)]
-GONE_S = 10.0
+GONE_S = 60.0
 POUR_S = 0.2
 
 pytestmark = pytest.mark.parametrize("kind", ["rabbitmq", "kafka"], indirect=True)
@@ -56,10 +56,11 @@ async def test_a_broker_that_is_restarted_in_order(shop: Shop, node: Node) -> No
         await shop.took_all_once()
 
 
-async def test_a_broker_that_is_killed_and_gone_for_ten_seconds(shop: Shop, node: Node) -> None:
+async def test_a_broker_that_is_killed_and_gone_for_a_minute(shop: Shop, node: Node) -> None:
     async with shop.running(shop.group()), shop.running(shop.group()):
         async with pouring(shop):
             await shop.took(20)
+            await asyncio.sleep(own.DECLARED_S)
             await asyncio.to_thread(node.kill)
             await asyncio.sleep(GONE_S)
             await asyncio.to_thread(node.start)

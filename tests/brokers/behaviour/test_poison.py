@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from tests.brokers.behaviour.part import SHARDS
 from tests.brokers.behaviour.rig import Shop, until
 from tests.brokers.behaviour.things import note
 from tradepost.kernel.database import Tx
@@ -93,7 +94,7 @@ async def test_poison_in_the_middle_of_a_batch_leaves_what_came_before_it_of_its
 
 
 async def test_too_many_keys_parked_in_a_minute_stop_the_group_and_a_mended_one_goes_on(shop: Shop) -> None:
-    things = [f"thing-{n}" for n in range(STOP_AFTER_KEYS + 1)]
+    things = [f"thing-{n}" for n in range(SHARDS * STOP_AFTER_KEYS + 1)]  # for one shard there are enough
     async with shop.running(shop.group()) as part:
         await shop.move(*things, poison=True)
         await until(lambda: _has_stopped(part), "the group stops")

@@ -1,7 +1,10 @@
 """Another number of shards than before: only while nothing is under way, or events of a key would overtake others."""
 
-from collections.abc import Mapping
+import asyncio
+import time
+from collections.abc import Collection, Mapping
 from itertools import count
+from typing import Final
 
 from aiormq.channel import Channel
 
@@ -17,6 +20,9 @@ from tradepost.kernel.brokers.rabbitmq.topology import (
 )
 from tradepost.kernel.log.subscription import Group
 
+NOTICED_S: Final = 3.0
+LOOK_S: Final = 0.2
+
 
 async def prepare(link: Link, group: Group, shards: int) -> None:
     """Take away what deals the group's messages out to another number of queues. Errors: BrokerError when some of them
@@ -31,12 +37,22 @@ async def empty(link: Link, topology: Topology) -> None:
     """Drop all messages. Nothing is deleted: others may have bound queues of their own, and a quorum queue that is made
     again under its old name is lost if the server is killed within the three minutes until it writes its registry."""
     for group in topology.groups:
+        for queue in await _at_rest(link, group):
+            await link.empty(queue)
+
+
+async def _at_rest(link: Link, group: Group) -> Collection[str]:
+    """Its queues. Errors: BrokerError when they still have consumers after a while, in which a server that was killed
+    and started again notices that those from before are gone."""
+    until = time.monotonic() + NOTICED_S
+    while True:
         found = await standings(link, (queue_of(group.name, shard) for shard in count()))
         found = {**found, **await standings(link, [dead_queue_of(group.name)])}
-        if any(standing.consumers for standing in found.values()):
+        if not any(standing.consumers for standing in found.values()):
+            return found.keys()
+        if time.monotonic() > until:
             raise BrokerError(f"{link.server}: {group.name} is at work: stop all services first")
-        for queue in found:
-            await link.empty(queue)
+        await asyncio.sleep(LOOK_S)
 
 
 def _must_rest(link: Link, group: Group, found: Mapping[str, Standing], shards: int) -> None:
