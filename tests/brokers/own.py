@@ -14,8 +14,6 @@ ROOT: Final = Path(__file__).parents[2]
 PORTS: Final = range(20_000, 32_000, 4)  # below those that the system gives to connections
 ATTEMPTS: Final = 50
 DECLARED_S: Final = 4.0  # RabbitMQ 3.10 loses a quorum queue that was made a moment before it is killed
-    4.0  # RabbitMQ 3.10 loses a quorum queue that was made in the last second or two before it is killed
-)
 
 
 def free_port() -> int:
