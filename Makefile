@@ -26,7 +26,7 @@ up: $(READY) ## start everything in one process; Ctrl-C stops it
 	@exec $(BIN)/tradepost up
 
 test: $(READY) ## run all tests, in parallel
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal
+	@$(BIN)/pytest -n $(JOBS) --dist loadgroup
 
 check: $(READY) ## style, types and import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -13,6 +13,16 @@ from brokers.node import Node
 from tests.brokers import own, vhosts
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that want a node of their own run on one worker, after one another, so that it is started once."""
+    for item in items:
+        chosen = getattr(item, "callspec", None)
+        words = {*getattr(item, "fixturenames", ()), *map(str, chosen.params.values() if chosen else ())}
+        for kind in ("rabbitmq", "kafka"):
+            if f"own_{kind}" in words or {"node", kind} <= words:
+                item.add_marker(pytest.mark.xdist_group(f"own_{kind}"))
+
+
 def without(reason: str) -> NoReturn:
     """Skips; where TRADEPOST_TEST_NO_SKIP is set, a missing broker is a failure."""
     if os.environ.get("TRADEPOST_TEST_NO_SKIP"):
