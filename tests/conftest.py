@@ -12,6 +12,11 @@ from tradepost.kernel.database import Database, connect
 from tradepost.kernel.migrate import role_of, url_as
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole systems first: they take longest, and spend it waiting."""
+    items.sort(key=lambda item: "tests/system/" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the run's PostgreSQL, as its superuser."""

@@ -18,6 +18,8 @@ from tradepost.console.audit.drained import undone
 from tradepost.console.audit.examine import CHECKS, audit, examine
 from tradepost.console.instance import NAMES
 
+pytestmark = pytest.mark.xdist_group("audit")  # what they share is made once
+
 
 @pytest.fixture(scope="module")
 def shop(server: str) -> Iterator[Audited]:

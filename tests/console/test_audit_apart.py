@@ -15,6 +15,8 @@ from tradepost.console.audit.drained import NAMES as DRAINED
 from tradepost.console.audit.examine import CHECKS, audit
 from tradepost.console.instance import NAMES
 
+pytestmark = pytest.mark.xdist_group("audit_apart")  # what they share is made once
+
 CLEAN = f"audit: clean ({len(CHECKS) + len(DRAINED)} checks, 8 orders)"
 TRIED = ("log.ids", "log.causes", "stock.units", "outcomes.shipments", "messages.told")
 

@@ -28,6 +28,8 @@ from tradepost.kernel.migrate import migrate
 from tradepost.main import SERVICES
 from tradepost.settings import Settings
 
+pytestmark = pytest.mark.xdist_group("backup")  # what they share is made once
+
 SECRET: Final = "5" * 64
 APART: Final = ("order", "payment", "notification")
 

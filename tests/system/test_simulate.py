@@ -12,6 +12,8 @@ import pytest
 from tests.console.order_log import HEADER
 from tests.system.test_up import TRADEPOST, environment, free_port
 
+pytestmark = pytest.mark.xdist_group("simulate")  # what they share is made once
+
 RUN_S = 60
 INVOICES = 200
 CANCELLED = 20

@@ -20,6 +20,8 @@ from tradepost.console.instance import staff_token
 from tradepost.kernel import postgres
 from tradepost.kernel.postgres.processes import cluster_name, server_processes
 
+pytestmark = pytest.mark.xdist_group("up")  # what they share is made once
+
 TRADEPOST = str(Path(sys.executable).with_name("tradepost"))
 READY_S = 60
 STOP_S = 30
