@@ -26,6 +26,7 @@ from tests.system.test_up import TRADEPOST
 KINDS: Final = ("rabbitmq", "kafka")
 BROKER: Final = "broker"
 RECOVERY_S: Final = 15.0  # the longest wait before the next fault
+OPENED_S: Final = 120.0
 HEALED_S: Final = 120.0
 SETTLED_S: Final = 300
 RATE: Final = 30  # invoices a second
@@ -106,6 +107,15 @@ def play(shop: Deployment, file: Path, journal: Path, limit: int, rate: float) -
     )
 
 
+def _await_first_order(simulation: "subprocess.Popen[str]", journal: Path) -> None:
+    """The shop opens unharmed: its goods and customers are there."""
+    until = time.monotonic() + OPENED_S
+    while not (journal.exists() and journal.stat().st_size):
+        assert simulation.poll() is None, simulation.communicate()[0]
+        assert time.monotonic() < until, "no order was placed"
+        time.sleep(0.1)
+
+
 def prove(
     kind: str, file: Path, folder: Path, seconds: float, rate: float, seed: int, broker_kills: int
 ) -> Sequence[Fault]:
@@ -115,6 +125,7 @@ def prove(
         databases = asyncio.run(create_databases(url))
         with deployed(folder, databases, found) as shop:
             simulation = play(shop, file, folder / "journal", int(seconds * rate), rate)
+            _await_first_order(simulation, folder / "journal")
             faults = storm(shop, node, seconds, broker_kills, dice)
             shop.await_ready(HEALED_S)
             said, _ = simulation.communicate(timeout=SETTLED_S + HEALED_S)
