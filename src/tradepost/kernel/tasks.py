@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 AGAIN_S: Final = 1.0
 
 
-async def end(tasks: Iterable["asyncio.Task[None]"]) -> None:
+async def end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
     """Cancel until all are done: giving a dead connection back can put its own error in a cancellation's place."""
     pending = set(tasks)
     while pending:

@@ -14,16 +14,20 @@ TICK_COLUMNS: Final = """id, uuid::text AS uuid, epoch, sources, snapshot::text 
     pg_snapshot_xmax(snapshot)::text::bigint AS xmax,
     ARRAY(SELECT pg_snapshot_xip(snapshot)::text::bigint) AS xip"""
 
-# The rows of `prev` that `cur` shows beyond what `prev` showed: begun since, or in flight then.
-_PIECE: Final = """
+_COLUMNS: Final = """id, event_id::text AS event_id, type, key, slot, sequence, at, correlation_id,
+           causation_id::text AS causation_id, traceparent, bytes, data"""
+_WANTED: Final = """pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
+      AND id > $6 AND slot BETWEEN $7 AND $8 AND ($9::text[] IS NULL OR type = ANY ($9))"""
+
+# What `cur` shows beyond what `prev` showed: rows of transactions begun since, and of those in flight then. They are
+# two sets, since a snapshot's `xip` lie below its `xmax`; with OR between them a plan for all ticks can't use the xid.
+_PIECE: Final = f"""
 WITH fresh AS MATERIALIZED (
-    SELECT id, event_id::text AS event_id, type, key, slot, sequence, at, correlation_id,
-           causation_id::text AS causation_id, traceparent, bytes, data
-    FROM {schema}.event
-    WHERE epoch = $1
-      AND (xid >= $2::text::xid8 AND xid < $3::text::xid8 OR xid = ANY ($4::text[]::xid8[]))
-      AND pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
-      AND id > $6 AND slot BETWEEN $7 AND $8 AND ($9::text[] IS NULL OR type = ANY ($9))
+    SELECT {_COLUMNS} FROM {{schema}}.event
+    WHERE epoch = $1 AND xid >= $2::text::xid8 AND xid < $3::text::xid8 AND {_WANTED}
+    UNION ALL
+    SELECT {_COLUMNS} FROM {{schema}}.event
+    WHERE epoch = $1 AND xid = ANY ($4::text[]::xid8[]) AND {_WANTED}
 ), piece AS (
     SELECT *, count(*) OVER () AS remaining, row_number() OVER newest AS nth, sum(bytes) OVER newest AS size
     FROM fresh WINDOW newest AS (ORDER BY id)

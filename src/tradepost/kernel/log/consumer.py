@@ -12,13 +12,13 @@ from tradepost.kernel.log import cursor
 from tradepost.kernel.log.batch import Piece, Raw, Tick, read_piece
 from tradepost.kernel.log.cursor import Fenced, Place, Position
 from tradepost.kernel.log.dispatch import GroupStopped
+from tradepost.kernel.log.reading import TICKS_AT_ONCE
 from tradepost.kernel.log.ticks import Rebased, Ticks
 
 if TYPE_CHECKING:
     from tradepost.kernel.database import Database
     from tradepost.kernel.log.subscription import Group
 
-TICKS_AT_ONCE: Final = 100
 SAVE_S: Final = 5.0  # how often a place that has nothing to do says that it is alive, and where it stands
 STANDBY_S: Final = 0.5
 BACK_OFF_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -59,6 +59,8 @@ class Consumer:
         self._ticks = ticks
         self._work = work
         self._types = work.types(place.source)
+        self._reading = ticks.reading(place.source)
+        self._reading.want(self._types)
         self._owner = owner
         self._others = others
         self._by_force = others is None  # at first; later only from an owner that is gone
@@ -137,7 +139,7 @@ class Consumer:
                 "it was restored from a backup; run `tradepost log rebase`"
             )
         if position.toward is None:
-            return prev, await self._ticks.beyond(prev, TICKS_AT_ONCE)
+            return prev, self._reading.begin(prev) or await self._ticks.beyond(prev, TICKS_AT_ONCE)
         cur = await self._ticks.get(position.toward)
         if cur is None:
             raise Rebased(f"the log of {self.place.source} lacks a tick; run `tradepost log rebase`")
@@ -146,7 +148,8 @@ class Consumer:
     async def _read(self, prev: Tick, cur: Tick, after: int) -> Piece:
         if cur.epoch != prev.epoch:  # the first tick of a new epoch: nothing lies between it and the last of the old
             return Piece([], True)
-        return await read_piece(
+        shared = None if after else await self._reading.piece(prev, cur, self.place.slots, self._types)
+        return shared or await read_piece(
             self._ticks.pool,
             self.place.source,
             prev,

@@ -3,22 +3,27 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Final
 
 import asyncpg
 import structlog
 
 from tradepost.kernel.log.batch import TICK_COLUMNS, Tick
+from tradepost.kernel.log.reading import Reading
 from tradepost.kernel.tasks import end
 
 SOONEST_S: Final = 0.005
+LATEST_S: Final = 0.02
+PAUSES: Final = 3  # as long as the tick took
 IDLE_S: Final = 0.1
 KEPT: Final = 2_000
+CAUGHT_UP: Final = 1_000  # ticks asked for at once
 TRY_AGAIN_S: Final = 0.5
 CHANNEL: Final = "tradepost_tick"
 SHOW_ALIVE: Final = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"  # held as long as the connection lives
 
-_SINCE: Final = f"SELECT {TICK_COLUMNS} FROM log.tick WHERE id > $1 ORDER BY id LIMIT 1000"
+_SINCE: Final = f"SELECT {TICK_COLUMNS} FROM log.tick WHERE id > $1 ORDER BY id LIMIT $2"
 _NEWEST: Final = f"SELECT {TICK_COLUMNS} FROM log.tick ORDER BY id DESC LIMIT 1"
 _ONE: Final = f"SELECT {TICK_COLUMNS} FROM log.tick WHERE id = $1"
 _UUID: Final = "SELECT uuid::text FROM log.tick WHERE id = $1"
@@ -47,10 +52,13 @@ class Ticks:
         self._owner, self._idle_s = owner, idle_s
         self._recent: dict[int, Tick] = {}
         self._newest: Tick | None = None
+        self._newest_told = 0
         self._poked = asyncio.Event()
         self._turned = asyncio.Condition()
+        self._catching_up = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._rebased: Rebased | None = None
+        self._readings: dict[str, Reading] = {}
 
     @property
     def newest(self) -> Tick:
@@ -69,6 +77,12 @@ class Ticks:
 
     async def stop(self) -> None:
         await end(self._tasks)
+        for reading in self._readings.values():
+            await reading.close()
+
+    def reading(self, source: str) -> Reading:
+        """The end of the log of `source`, which all readers of this process share."""
+        return self._readings.setdefault(source, Reading(self, source))
 
     def poke(self) -> None:
         """There is something new: tick at once."""
@@ -133,15 +147,18 @@ class Ticks:
             raise Rebased("the database was exchanged for an older one while we ran: start again")
 
     async def _tick(self) -> None:
-        pause = SOONEST_S
+        """When we are poked, at once; again after a pause that grows with the time that a tick takes, since whatever
+        each tick sets in motion has a price of its own, and is cheaper together when all are busy."""
+        idle = SOONEST_S
         while True:
+            began = monotonic()
             made = await self.pool.fetchval("SELECT log.tick()")
             if made is not None:
-                await self._catch_up()
-            pause = SOONEST_S if made is not None else min(pause * 2, self._idle_s)
-            await asyncio.sleep(SOONEST_S)
-            if pause > SOONEST_S:
-                await self._until_poked(pause)
+                await self._catch_up(made)
+            idle = SOONEST_S if made is not None else min(idle * 2, self._idle_s)
+            await asyncio.sleep(min(max((monotonic() - began) * PAUSES, SOONEST_S), LATEST_S))
+            if idle > SOONEST_S:
+                await self._until_poked(idle)
             self._poked.clear()
 
     async def _until_poked(self, pause: float) -> None:
@@ -155,28 +172,37 @@ class Ticks:
         told = asyncio.Event()
         await self._recognise()
         async with self.pool.acquire() as connection:
+
+            def hear(_connection: object, _pid: int, _channel: str, tick: str) -> None:
+                self._newest_told = max(self._newest_told, int(tick))
+                told.set()
+
             connection.add_termination_listener(lambda _connection: told.set())
-            await connection.add_listener(CHANNEL, hear := lambda *_args: told.set())
+            await connection.add_listener(CHANNEL, hear)
             try:
                 if self._owner is not None:
                     await connection.fetchval(SHOW_ALIVE, self._owner)
+                await self._catch_up(self.newest.id + 1)  # with what came before we listened
                 while not connection.is_closed():
-                    await self._catch_up()
                     await told.wait()
                     told.clear()
+                    await self._catch_up(self._newest_told)
             finally:
                 with suppress(asyncpg.InterfaceError, asyncpg.PostgresError):  # it is gone, and all of its with it
                     await connection.remove_listener(CHANNEL, hear)
                     await connection.fetchval("SELECT pg_advisory_unlock_all()")
         raise ConnectionError("the connection that listens for ticks was lost")
 
-    async def _catch_up(self) -> None:
-        newest = self.newest.id
-        while rows := await self.pool.fetch(_SINCE, newest):
-            self._keep([Tick.of(row) for row in rows])
-            newest = self.newest.id
-            async with self._turned:
-                self._turned.notify_all()
+    async def _catch_up(self, tick: int) -> None:
+        """Know the ticks up to this one, which whoever made it and whoever was told of it ask for at once."""
+        async with self._catching_up:
+            more = tick > self.newest.id
+            while more:
+                rows = await self.pool.fetch(_SINCE, self.newest.id, CAUGHT_UP)
+                self._keep([Tick.of(row) for row in rows])
+                more = len(rows) == CAUGHT_UP
+                async with self._turned:
+                    self._turned.notify_all()
 
     def _keep(self, ticks: list[Tick]) -> None:
         for tick in ticks:

@@ -1,0 +1,125 @@
+"""The newest events of one log, read once for all the groups of this process that stand at its end."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, Piece, Raw, Tick, read_piece
+from tradepost.kernel.tasks import end
+
+if TYPE_CHECKING:
+    from tradepost.kernel.log.ticks import Ticks
+
+ALL_SLOTS: Final = (0, 15)
+TICKS_AT_ONCE: Final = 100
+KEPT_PARTS: Final = 32
+KEPT_EVENTS: Final = 4_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """What lies between two ticks, or the first piece of it."""
+
+    start: Tick
+    end: Tick
+    task: "asyncio.Task[Piece]"
+
+    @property
+    def size(self) -> int:
+        """In events, once it is there."""
+        return len(self.task.result().events) if self.task.done() else 0
+
+
+class Reading:
+    """The end of one log, in parts that follow one another. They have all types that anybody here wants, and each takes
+    out what is his."""
+
+    def __init__(self, ticks: "Ticks", source: str) -> None:
+        self._ticks, self._source = ticks, source
+        self._types: set[str] | None = set()
+        self._parts: deque[_Part] = deque()
+
+    def want(self, types: Sequence[str] | None) -> None:
+        """Read these types, too, from now on; None for all."""
+        if self._types is None or (types is not None and self._types.issuperset(types)):
+            return
+        self._types = None if types is None else self._types | set(types)
+        self._parts.clear()
+
+    def begin(self, prev: Tick) -> Tick | None:
+        """Up to where the parts behind `prev` go, of which the last is being read from now on if it is new; None when
+        there are none: whoever stands further back reads by himself."""
+        parts = self._behind(prev)
+        new = self._next(parts[-1].end if parts else prev)
+        if new is not None:
+            return new.end
+        return parts[-1].end if parts else None
+
+    async def piece(self, prev: Tick, cur: Tick, slots: tuple[int, int], types: Sequence[str] | None) -> Piece | None:
+        """What the parts from `prev` to `cur` have for a reader; None when there are no such parts, or when it is more
+        than a piece. Errors: what reading fails with."""
+        parts = [part for part in self._behind(prev) if part.end.id <= cur.id]
+        if not parts or parts[-1].end is not cur:
+            return None
+        wholes = [await asyncio.shield(part.task) for part in parts]
+        if not all(whole.complete for whole in wholes):
+            return None
+        low, high = slots
+        events = [
+            event
+            for whole in wholes
+            for event in whole.events
+            if low <= event.slot <= high and (types is None or event.type in types)
+        ]
+        if len(events) > PIECE_EVENTS or sum(len(event.data) for event in events) > PIECE_BYTES:
+            return None
+        return Piece(sorted(events, key=_position), complete=True)
+
+    async def close(self) -> None:
+        """Give up what is being read."""
+        await end([part.task for part in self._parts])
+
+    def _behind(self, prev: Tick) -> list[_Part]:
+        """The parts from there on, which follow one another."""
+        for at, part in enumerate(self._parts):
+            if part.start.id <= prev.id < part.end.id:
+                return list(islice(self._parts, at, None)) if self._is_quiet(part.start.id, prev.id) else []
+        return []
+
+    def _next(self, prev: Tick) -> _Part | None:
+        """A new part behind `prev`, where the last one ends; None when nothing is new, or too much."""
+        newest = self._ticks.newest
+        if not prev.id < newest.id <= prev.id + TICKS_AT_ONCE or newest.epoch != prev.epoch:
+            return None
+        if self._parts and not self._is_quiet(self._parts[-1].end.id, prev.id):
+            return None
+        if self._is_quiet(prev.id, newest.id):
+            return None
+        types = None if self._types is None else sorted(self._types)
+        reading = read_piece(self._ticks.pool, self._source, prev, newest, after=0, slots=ALL_SLOTS, types=types)
+        part = _Part(prev, newest, asyncio.ensure_future(reading))
+        part.task.add_done_callback(lambda task: self._forget_failed(part, task))
+        self._parts.append(part)
+        while len(self._parts) > KEPT_PARTS or (
+            len(self._parts) > 1 and sum(part.size for part in self._parts) > KEPT_EVENTS
+        ):
+            self._parts.popleft()
+        return part
+
+    def _is_quiet(self, since: int, tick: int) -> bool:
+        """Whether the log has nothing between these two."""
+        if since >= tick:
+            return since == tick
+        quiet = self._ticks.silent_until(since, self._source)
+        return quiet is not None and quiet.id >= tick
+
+    def _forget_failed(self, part: _Part, task: "asyncio.Task[Any]") -> None:
+        if (task.cancelled() or task.exception() is not None) and part in self._parts:
+            self._parts.remove(part)
+
+
+def _position(event: Raw) -> int:
+    return event.position
