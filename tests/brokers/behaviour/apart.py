@@ -21,7 +21,7 @@ from tests.brokers.behaviour.rig import PATIENCE_S, Shop
 from tests.brokers.behaviour.things import facts_of, recording
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
-from tradepost.kernel.log import consumer
+from tradepost.kernel.log import consumer, reading
 from tradepost.kernel.log.batch import Piece, read_piece
 from tradepost.kernel.log.subscription import Group, on
 
@@ -114,7 +114,8 @@ def _pause_after_reading(pause: Pause) -> None:
             await pause.at("read")
         return piece
 
-    vars(consumer)["read_piece"] = read_and_pause
+    for module in (consumer, reading):
+        vars(module)["read_piece"] = read_and_pause
 
 
 async def _work(order: Order) -> None:

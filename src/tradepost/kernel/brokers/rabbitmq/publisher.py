@@ -1,4 +1,4 @@
-"""Publishing: persistent, mandatory, and done when the server has confirmed all of it."""
+"""Publishing: persistent, mandatory where a group must get it, and done when the server has confirmed all of it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -54,15 +54,16 @@ class RabbitPublisher:
         return self._channel
 
     async def _publish(self, channel: Channel, source: str, events: Sequence[Raw]) -> None:
-        refused = await send(channel, [message_of(source, event) for event in events])
+        wanted = self._wanted(source)
+        refused = await send(channel, [message_of(source, event, event.type in wanted) for event in events])
         nowhere = {unroutable(refusal) for refusal in refused}
         if None in nowhere:
             raise BrokerError(f"{self._server}: events of {source} wait: a queue is full, or has no majority")
-        if lost := sorted(self._wanted(source) & nowhere):
+        if lost := sorted(wanted & nowhere):
             raise BrokerError(f"{self._server}: no queue takes {', '.join(lost)}, which a group must get")
 
 
-def message_of(source: str, event: Raw) -> Message:
+def message_of(source: str, event: Raw, mandatory: bool) -> Message:
     """The event as a message that outlives the server's end."""
     properties = Basic.Properties(
         content_type=CONTENT_TYPE,
@@ -73,4 +74,4 @@ def message_of(source: str, event: Raw) -> Message:
         timestamp=event.time,
         headers={SUBJECT: event.key},
     )
-    return Message(exchange_of(source), event.type, properties, encode(source, event))
+    return Message(exchange_of(source), event.type, properties, encode(source, event), mandatory)

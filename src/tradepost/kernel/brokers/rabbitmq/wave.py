@@ -23,6 +23,7 @@ class Message(NamedTuple):
     routing_key: str
     properties: Basic.Properties  # with a message id that no other of its wave has
     body: bytes
+    mandatory: bool  # comes back, whole, when no queue takes it
 
 
 class Wave(asyncio.Future[None]):
@@ -78,10 +79,10 @@ def _payloads(channel: Channel, messages: Sequence[Message]) -> Iterator[bytes]:
     methods: dict[tuple[str, str], bytes] = {}
     for at in range(0, len(messages), AT_ONCE):
         parts: list[bytes] = []
-        for exchange, routing_key, properties, body in messages[at : at + AT_ONCE]:
+        for exchange, routing_key, properties, body, mandatory in messages[at : at + AT_ONCE]:
             method = methods.get((exchange, routing_key))
             if method is None:
-                publish = Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=True)
+                publish = Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=mandatory)
                 method = methods[exchange, routing_key] = frame.marshal(publish, channel.number)
             parts += (method, frame.marshal(ContentHeader(body_size=len(body), properties=properties), channel.number))
             for start in range(0, len(body), channel.max_content_size):

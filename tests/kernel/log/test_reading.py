@@ -1,0 +1,153 @@
+"""The end of a log is read once for all who stand there, and whoever lags behind gets all that is there at once."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.kernel.log.probing import RECORD, ProbeMoved, consuming, effects, move, ticking
+from tradepost.kernel.database import Database, Tx
+from tradepost.kernel.events import Event
+from tradepost.kernel.log import consumer, reading
+from tradepost.kernel.log.batch import Piece, Tick, read_piece
+from tradepost.kernel.log.reading import ALL_SLOTS, Reading
+from tradepost.kernel.log.subscription import Group, on
+from tradepost.kernel.log.ticks import Ticks
+
+TYPES = [ProbeMoved.type]
+
+
+class Reads:
+    """Counts what is read, by whom; `fails` so often first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: int = 0) -> None:
+        self.together, self.alone, self._fails = 0, 0, fails
+        monkeypatch.setattr(reading, "read_piece", self._together)
+        monkeypatch.setattr(consumer, "read_piece", self._alone)
+
+    async def _together(self, *args: Any, **options: Any) -> Piece:
+        self.together += 1
+        if self.together <= self._fails:
+            raise ConnectionError("lost")
+        return await read_piece(*args, **options)
+
+    async def _alone(self, *args: Any, **options: Any) -> Piece:
+        self.alone += 1
+        return await read_piece(*args, **options)
+
+
+async def happened(database: Database, ticks: Ticks, *things: str) -> None:
+    """The things moved, and a tick shows it."""
+    before = ticks.newest.id
+    await move(database, *things)
+    ticks.poke()
+    await ticks.after(before)
+
+
+def keys(piece: Piece | None) -> Sequence[str]:
+    assert piece is not None
+    return [event.key for event in piece.events]
+
+
+async def part(end: Reading, prev: Tick, types: Sequence[str] | None = None) -> tuple[Tick, Piece | None]:
+    cur = end.begin(prev)
+    assert cur is not None
+    return cur, await end.piece(prev, cur, ALL_SLOTS, types or TYPES)
+
+
+async def test_three_groups_that_keep_up_read_each_part_once(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: dict[str, list[str]] = {"one": [], "two": [], "three": []}
+
+    def group(name: str) -> Group:
+        async def take(tx: Tx, events: Sequence[Event[ProbeMoved]]) -> None:
+            taken[name] += [event.key for event in events]
+
+        return Group(name, (on(ProbeMoved, take),))
+
+    reads = Reads(monkeypatch)
+    async with consuming(database, database_url, *map(group, taken), RECORD):
+        for n in range(5):
+            await move(database, f"thing-{n}")
+            await effects(database, n + 1)
+        async with asyncio.timeout(10):
+            while any(len(keys) < 5 for keys in taken.values()):
+                await asyncio.sleep(0.01)
+    assert set(map(tuple, taken.values())) == {tuple(f"thing-{n}" for n in range(5))}
+    assert 1 <= reads.together <= 5
+    assert reads.alone == 0
+
+
+async def test_who_lags_behind_gets_all_parts_at_once_in_the_order_of_the_log(
+    database: Database, database_url: str
+) -> None:
+    async with ticking(database_url) as ticks:
+        end, first = ticks.reading("probe"), ticks.newest
+        end.want(TYPES)
+        prev = first
+        for n in range(3):
+            await happened(database, ticks, f"a-{n}", f"b-{n}")
+            prev, piece = await part(end, prev)
+            assert keys(piece) == [f"a-{n}", f"b-{n}"]
+        cur, piece = await part(end, first)
+        assert (cur, keys(piece)) == (prev, ["a-0", "b-0", "a-1", "b-1", "a-2", "b-2"])
+        assert piece is not None
+        assert [event.position for event in piece.events] == sorted(event.position for event in piece.events)
+
+
+async def test_each_takes_out_its_types_and_slots(database: Database, database_url: str) -> None:
+    async with ticking(database_url) as ticks:
+        end, first = ticks.reading("probe"), ticks.newest
+        end.want(None)
+        await happened(database, ticks, *(f"thing-{n}" for n in range(20)))
+        cur, piece = await part(end, first)
+        assert len(keys(piece)) == 20
+        halves = [await end.piece(first, cur, slots, None) for slots in ((0, 7), (8, 15))]
+        assert sorted(key for half in halves for key in keys(half)) == sorted(keys(piece))
+        assert all(keys(half) for half in halves)
+        assert keys(await end.piece(first, cur, ALL_SLOTS, ["probe.other"])) == []
+
+
+async def test_more_than_a_piece_is_left_to_each_reader(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PIECE_EVENTS", 3)
+    async with ticking(database_url) as ticks:
+        end, first = ticks.reading("probe"), ticks.newest
+        end.want(TYPES)
+        await happened(database, ticks, "a", "b", "c", "d")
+        _, piece = await part(end, first)
+        assert piece is None
+
+
+async def test_nothing_new_begins_nothing(database: Database, database_url: str) -> None:
+    async with ticking(database_url) as ticks:
+        end = ticks.reading("probe")
+        end.want(TYPES)
+        await happened(database, ticks, "a")
+        assert end.begin(ticks.newest) is None
+
+
+async def test_what_was_read_before_a_type_was_wanted_is_not_used_for_it(database: Database, database_url: str) -> None:
+    async with ticking(database_url) as ticks:
+        end, first = ticks.reading("probe"), ticks.newest
+        end.want(["probe.other"])
+        await happened(database, ticks, "a")
+        _, piece = await part(end, first, ["probe.other"])
+        assert keys(piece) == []
+        end.want(TYPES)
+        _, piece = await part(end, first)
+        assert keys(piece) == ["a"]
+
+
+async def test_a_read_that_failed_is_done_again(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "BACK_OFF_S", (0.01,))
+    reads = Reads(monkeypatch, fails=2)
+    async with consuming(database, database_url, RECORD):
+        await move(database, "a")
+        assert await effects(database, 1) == [("a", 1)]
+    assert reads.together == 3
