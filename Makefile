@@ -7,7 +7,7 @@ JOBS ?= auto
 PARSER := tests/contracts/asyncapi
 
 .DEFAULT_GOAL := help
-.PHONY: nemesis help setup up test check format rabbitmq kafka stop-brokers asyncapi-parser bench bench-check clean
+.PHONY: help setup up test check format rabbitmq kafka nemesis stop-brokers asyncapi-parser bench bench-check clean
 
 help: ## list every target
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "%-15s %s\n", $$1, $$2}'

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -123,7 +124,9 @@ class Receiver:
     async def _fresh(self, tx: "Tx", pieces: Pieces) -> Pieces:
         """What the group subscribes to and has not taken yet."""
         ours = {
-            source: sorted((event for event in events if event.type in self.group.of(source)), key=_position)
+            source: sorted(
+                (event for event in events if event.type in self.group.of(source)), key=attrgetter("position")
+            )
             for source, events in pieces.items()
         }
         taken = await inbox.take(tx, self.group.name, [event for events in ours.values() for event in events])
@@ -139,7 +142,3 @@ class Receiver:
         why = str(error) or type(error).__name__
         logger.warning("receiver_waits", group=self.group.name, why=why, seconds=pause)
         await asyncio.sleep(pause)
-
-
-def _position(event: Raw) -> int:
-    return event.position

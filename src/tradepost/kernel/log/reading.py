@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, Piece, Raw, Tick, read_piece
+from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, Piece, Tick, read_piece
 from tradepost.kernel.tasks import end
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Reading:
         ]
         if len(events) > PIECE_EVENTS or sum(len(event.data) for event in events) > PIECE_BYTES:
             return None
-        return Piece(sorted(events, key=_position), complete=True)
+        return Piece(sorted(events, key=attrgetter("position")), complete=True)
 
     async def close(self) -> None:
         """Give up what is being read."""
@@ -119,7 +120,3 @@ class Reading:
     def _forget_failed(self, part: _Part, task: "asyncio.Task[Any]") -> None:
         if (task.cancelled() or task.exception() is not None) and part in self._parts:
             self._parts.remove(part)
-
-
-def _position(event: Raw) -> int:
-    return event.position

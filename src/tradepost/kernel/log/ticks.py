@@ -52,7 +52,6 @@ class Ticks:
         self._owner, self._idle_s = owner, idle_s
         self._recent: dict[int, Tick] = {}
         self._newest: Tick | None = None
-        self._newest_told = 0
         self._poked = asyncio.Event()
         self._turned = asyncio.Condition()
         self._catching_up = asyncio.Lock()
@@ -169,12 +168,13 @@ class Ticks:
             return
 
     async def _listen(self) -> None:
-        told = asyncio.Event()
+        told, newest = asyncio.Event(), 0
         await self._recognise()
         async with self.pool.acquire() as connection:
 
             def hear(_connection: object, _pid: int, _channel: str, tick: str) -> None:
-                self._newest_told = max(self._newest_told, int(tick))
+                nonlocal newest
+                newest = int(tick)
                 told.set()
 
             connection.add_termination_listener(lambda _connection: told.set())
@@ -186,7 +186,7 @@ class Ticks:
                 while not connection.is_closed():
                     await told.wait()
                     told.clear()
-                    await self._catch_up(self._newest_told)
+                    await self._catch_up(newest)
             finally:
                 with suppress(asyncpg.InterfaceError, asyncpg.PostgresError):  # it is gone, and all of its with it
                     await connection.remove_listener(CHANNEL, hear)
