@@ -1,14 +1,19 @@
 """One transaction, and the events that come true with it."""
 
+import asyncio
 from typing import Any, ClassVar
 
 import asyncpg
 import pytest
 
-from tradepost.kernel.database import CommitUnknown, Database, Tx
+from tests import databases
+from tradepost.kernel import database as module
+from tradepost.kernel.database import CommitUnknown, Database, Tx, connect
 from tradepost.kernel.events import Cause, Fact
+from tradepost.kernel.migrate import role_of, url_as
 
 CAUSE = Cause("test")
+PATIENCE_S = 10.0
 
 
 class ProbeSaid(Fact, frozen=True, kw_only=True):
@@ -99,6 +104,21 @@ async def test_why_a_transaction_failed_is_not_hidden_by_its_lost_connection(
 async def test_a_session_has_the_isolation_and_the_time_out_that_the_log_relies_on(database: Database) -> None:
     assert await database.fetchval("SHOW default_transaction_isolation") == "read committed"
     assert await database.fetchval("SHOW idle_in_transaction_session_timeout") == "1min"
+    assert await database.fetchval("SHOW statement_timeout") == "70s"
+
+
+async def test_a_process_that_is_paused_between_preparing_a_statement_and_executing_it_loses_its_locks(
+    database_url: str, superuser: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"idle_in_transaction_session_timeout": "100ms", "statement_timeout": "500ms"}
+    monkeypatch.setattr(module, "SESSION", {**module.SESSION, **limits})
+    async with connect(url_as(database_url, role_of("probe"), databases.SECRET), "probe") as paused:
+        with pytest.raises(asyncpg.QueryCanceledError):  # noqa: PT012
+            async with paused.transaction() as tx:
+                await tx.execute("SELECT pg_advisory_xact_lock(1)")
+                statement = await tx._connection.prepare("SELECT 1")
+                await asyncio.wait_for(superuser.execute("SELECT pg_advisory_xact_lock(1)"), PATIENCE_S)
+                await statement.fetchval()
 
 
 @pytest.mark.parametrize(

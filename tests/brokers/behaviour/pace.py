@@ -13,7 +13,7 @@ BEAT_S: Final = 0.1
 STANDBY_S: Final = 0.05
 BACK_OFF_S: Final = (0.05, 0.1, 0.2)
 STALE_S: Final = 2.0
-LOCKS_FREE: Final = "2s"
+LOCKS_FREE: Final = {"idle_in_transaction_session_timeout": "2s", "statement_timeout": "10s"}
 HEARTBEAT_S: Final = 1
 
 
@@ -29,7 +29,7 @@ def hurry(replace: Callable[[Any, str, Any], None]) -> None:
 
 
 def lose_patience(replace: Callable[[Any, str, Any], None]) -> None:
-    """Have the servers give up whoever is silent for two seconds: PostgreSQL his transaction, RabbitMQ his connection,
-    and each waits ten times as long or more otherwise."""
+    """Have the servers give up whoever is silent: PostgreSQL his transaction, RabbitMQ his connection, and each waits
+    several times as long otherwise."""
     replace(link, "HEARTBEAT_S", HEARTBEAT_S)
-    replace(database, "SESSION", {**database.SESSION, "idle_in_transaction_session_timeout": LOCKS_FREE})
+    replace(database, "SESSION", {**database.SESSION, **LOCKS_FREE})
