@@ -18,7 +18,7 @@ POOL_SIZE: Final = 6
 IDLE_CONNECTION_S: Final = 60.0
 SESSION: Final = {
     "default_transaction_isolation": "read committed",  # what the locks rely on, whatever the server's default is
-    # These free the locks of a process that was paused. Between preparing a statement and executing it, a session is not
+    # These free the locks of a process that was paused. Between preparing a statement and executing it a session is not
     # idle for PostgreSQL: only the limit of the statement ends it then. While we are awake, our own comes first.
     "idle_in_transaction_session_timeout": "60s",
     "statement_timeout": "70s",
