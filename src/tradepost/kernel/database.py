@@ -1,21 +1,19 @@
 """Database and Tx: one transaction, and the events that come true with it."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
 import msgspec
-from asyncpg.pool import PoolConnectionProxy
 from asyncpg.protocol import protocol
 
 from tradepost.kernel.events import Cause, Fact
 from tradepost.kernel.log.append import Pending, append_all
+from tradepost.kernel.pool import Connection, Pool
 
-ACQUIRE_TIMEOUT_S: Final = 10.0
 COMMAND_TIMEOUT_S: Final = 60.0
 POOL_SIZE: Final = 6
-IDLE_CONNECTION_S: Final = 60.0
 SESSION: Final = {
     "default_transaction_isolation": "read committed",  # what the locks rely on, whatever the server's default is
     # These free the locks of a process that was paused. Between preparing a statement and executing it a session is not
@@ -39,23 +37,17 @@ class CommitUnknown(ConnectionError):
     """The connection was lost during COMMIT: the transaction may have been committed or not."""
 
 
-class _Connection(asyncpg.Connection):
-    """Leaves nothing behind in its session, so that giving it back costs no round trip."""
-
-    def get_reset_query(self) -> str:
-        return ""
-
-
 class Tx:
     """An open transaction. Events are collected and inserted last, after every row that they are about was locked."""
 
-    __slots__ = ("_appended", "_connection", "_pending", "_woken", "statements")
+    __slots__ = ("_appended", "_connection", "_depth", "_pending", "_woken", "statements")
 
-    def __init__(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._pending: list[Pending] = []
         self._appended = 0
         self._woken: set[str] = set()
+        self._depth = 0
         self.statements = 0
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
@@ -96,12 +88,20 @@ class Tx:
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can fail alone, together with the events that it appended."""
         pending, appended = list(self._pending), self._appended
+        self._depth += 1
+        name = f"part_{self._depth}"
         try:
-            async with self._connection.transaction():
+            await self._connection.execute(f"SAVEPOINT {name}")
+            try:
                 yield
-        except BaseException:
-            self._pending, self._appended = pending, appended
-            raise
+            except BaseException:
+                with suppress(*LOST):
+                    await self._connection.execute(f"ROLLBACK TO {name}")
+                self._pending, self._appended = pending, appended
+                raise
+            await self._connection.execute(f"RELEASE {name}")
+        finally:
+            self._depth -= 1
 
     async def settle(self) -> None:
         """Do now what else waits for the commit, so that what is wrong with it shows here: insert the collected
@@ -126,7 +126,7 @@ class Tx:
 class Database:
     """A pool of connections under one role with one schema, and the way into transactions."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", schema: str) -> None:
+    def __init__(self, pool: Pool, schema: str) -> None:
         self._pool = pool
         self.schema = schema
         self.statements = 0  # sent so far, for the tests that count them
@@ -136,23 +136,25 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         """Commits at the end, rolls back on an exception. Errors: CommitUnknown."""
-        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-            transaction = connection.transaction()
-            await transaction.start()
+        connection = await self._pool.take()
+        try:
+            await connection.execute("BEGIN")
             tx = Tx(connection)
             try:
                 yield tx
                 appended = await tx.flush()
             except BaseException:
                 with suppress(*LOST):  # a lost connection must not hide why, least of all a cancellation
-                    await transaction.rollback()
+                    await connection.execute("ROLLBACK")
                 raise
             finally:
                 self.statements += tx.statements
             try:
-                await transaction.commit()
+                await connection.execute("COMMIT")
             except LOST as lost:
                 raise CommitUnknown(str(lost)) from lost
+        finally:
+            self._pool.give(connection)
         if appended:
             self.on_events()
         if tx.woken:
@@ -174,9 +176,9 @@ class Database:
         return await self._pool.fetchval(sql, *args)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
+    async def connection(self) -> AsyncIterator[Connection]:
         """A bare connection, for COPY and LISTEN."""
-        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+        async with self._pool.acquire() as connection:
             yield connection
 
     async def close(self) -> None:
@@ -190,19 +192,21 @@ def _tell_arrays_by_their_type() -> None:
     protocol.IterableABC = protocol.SizedABC = (list, tuple)
 
 
+def opener(url: str, settings: Mapping[str, str]) -> Callable[[], Awaitable[Connection]]:
+    """How a pool opens its connections to `url`, with these settings of the session."""
+
+    async def opened() -> Connection:
+        return await asyncpg.connect(url, command_timeout=COMMAND_TIMEOUT_S, server_settings=dict(settings))
+
+    return opened
+
+
 @asynccontextmanager
 async def connect(url: str, schema: str, *, size: int = POOL_SIZE) -> AsyncIterator[Database]:
     """A database whose unqualified names are those of `schema`."""
     _tell_arrays_by_their_type()
-    pool = await asyncpg.create_pool(
-        url,
-        min_size=0,
-        max_size=size,
-        max_inactive_connection_lifetime=IDLE_CONNECTION_S,
-        command_timeout=COMMAND_TIMEOUT_S,
-        connection_class=_Connection,
-        server_settings={**SESSION, "search_path": f'"{schema}", extension', "application_name": f"tradepost {schema}"},
-    )
+    settings = {**SESSION, "search_path": f'"{schema}", extension', "application_name": f"tradepost {schema}"}
+    pool = Pool(opener(url, settings), size)
     database = Database(pool, schema)
     try:
         yield database

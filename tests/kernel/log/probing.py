@@ -6,10 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import asyncpg
-
 from tests import databases
-from tradepost.kernel.database import Database, Tx
+from tradepost.kernel.database import SESSION, Database, Tx, opener
 from tradepost.kernel.events import Cause, Event, Fact
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.log.consumer import Consumer, register
@@ -18,6 +16,7 @@ from tradepost.kernel.log.effects import Application
 from tradepost.kernel.log.subscription import Group, on
 from tradepost.kernel.log.ticks import Ticks
 from tradepost.kernel.migrate import READER, url_as
+from tradepost.kernel.pool import Pool
 from tradepost.kernel.tasks import end
 
 PATIENCE_S = 10.0
@@ -75,10 +74,11 @@ async def ticking(url: str) -> AsyncIterator[Ticks]:
 
 
 @asynccontextmanager
-async def reading(url: str) -> "AsyncIterator[asyncpg.Pool[asyncpg.Record]]":
+async def reading(url: str) -> AsyncIterator[Pool]:
     """A pool as the role that reads logs."""
-    async with asyncpg.create_pool(url_as(url, READER, databases.SECRET), min_size=0, max_size=5) as pool:
-        yield pool
+    pool = Pool(opener(url_as(url, READER, databases.SECRET), SESSION), 5)
+    yield pool
+    await pool.close()
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """The receiving end of one group: first what it has yet to read in the log, then what the broker brings."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
@@ -105,13 +105,16 @@ class Receiver:
         async def set_aside(tx: "Tx", source: str, failed: Sequence[tuple[Raw, Exception]]) -> None:
             await park(tx, source, self.group.name, failed)
 
+        ours = self._ours(pieces)
+        everything = [event for events in ours.values() for event in events]
+
         @asynccontextmanager
         async def opened() -> AsyncIterator[tuple["Tx", Pieces]]:
             async with self._db.transaction() as tx:
-                waits = await inbox.enter(tx, self.group.name)
+                entered = await inbox.enter(tx, self.group.name, everything)
                 await moved(tx)
-                fresh = await self._fresh(tx, pieces)
-                if waits:
+                fresh = {source: _only(entered.fresh, events) for source, events in ours.items()}
+                if entered.waits:
                     fresh = {
                         source: await without_parked(tx, self.group, source, events, set_aside)
                         for source, events in fresh.items()
@@ -121,19 +124,13 @@ class Receiver:
         await take_effect(opened, self.group, set_aside)
         self._failures = 0
 
-    async def _fresh(self, tx: "Tx", pieces: Pieces) -> Pieces:
-        """What the group subscribes to and has not taken yet."""
-        ours = {
+    def _ours(self, pieces: Pieces) -> Pieces:
+        """What the group subscribes to."""
+        return {
             source: sorted(
                 (event for event in events if event.type in self.group.of(source)), key=attrgetter("position")
             )
             for source, events in pieces.items()
-        }
-        taken = await inbox.take(tx, self.group.name, [event for events in ours.values() for event in events])
-        fresh = {event.id for event in taken}
-        return {
-            source: list({event.id: event for event in events if event.id in fresh}.values())
-            for source, events in ours.items()
         }
 
     async def _back_off(self, error: Exception) -> None:
@@ -142,3 +139,8 @@ class Receiver:
         why = str(error) or type(error).__name__
         logger.warning("receiver_waits", group=self.group.name, why=why, seconds=pause)
         await asyncio.sleep(pause)
+
+
+def _only(fresh: Collection[str], events: Sequence[Raw]) -> Sequence[Raw]:
+    """Each that is fresh, once."""
+    return list({event.id: event for event in events if event.id in fresh}.values())

@@ -37,8 +37,7 @@ class Publication:
         once. Errors: Fenced, BrokerError."""
         for wave in waves(events):
             await self._publisher.publish(place.source, wave)
-        async with self._db.transaction() as tx:
-            await cursor.move(tx, place, fence, to)
+        await cursor.move(self._db, place, fence, to)
 
     async def close(self) -> None:
         """Leave the broker."""

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
-import asyncpg
-
-from tradepost.kernel.database import SESSION
+from tradepost.kernel.database import SESSION, opener
 from tradepost.kernel.log.ticks import IDLE_S, Ticks
 from tradepost.kernel.migrate import READER, url_as
+from tradepost.kernel.pool import Pool
 
 READER_POOL: Final = 6
 # One plan for all ticks, made once: planning a read took longer than the read. Without statistics it would take the
@@ -59,14 +58,8 @@ class Clocks(Mapping[str, Ticks]):
 
     async def _opened(self, url: str) -> Ticks:
         async with AsyncExitStack() as stack:
-            pool = await asyncpg.create_pool(
-                url_as(url, READER, self._secret),
-                min_size=0,
-                max_size=READER_POOL,
-                command_timeout=60,
-                server_settings={**SESSION, **PLANS, "application_name": "tradepost log"},
-                reset=_nothing,
-            )
+            settings = {**SESSION, **PLANS, "application_name": "tradepost log"}
+            pool = Pool(opener(url_as(url, READER, self._secret), settings), READER_POOL)
             stack.push_async_callback(pool.close)
             own = url in self._own
             ticks = Ticks(pool, owner=self.owner if own else None, idle_s=IDLE_S if own else FOREIGN_IDLE_S)
@@ -74,7 +67,3 @@ class Clocks(Mapping[str, Ticks]):
             stack.push_async_callback(ticks.stop)
             self._stack.push_async_exit(stack.pop_all())
         return ticks
-
-
-async def _nothing(_connection: object) -> None:
-    """A reader leaves nothing behind in its session."""

@@ -174,8 +174,7 @@ class Consumer:
         return position
 
     async def _save(self, position: Position, fence: int) -> None:
-        async with self._db.transaction() as tx:
-            await cursor.move(tx, self.place, fence, position)
+        await cursor.move(self._db, self.place, fence, position)
         self._saved_at = monotonic()
         await self._report(position)
 

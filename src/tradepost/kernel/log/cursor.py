@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from tradepost.kernel.database import Tx
+    from tradepost.kernel.database import Database, Tx
 
 STALE_S: Final = 15.0  # an owner unseen for so long is taken to be gone
 
@@ -116,7 +116,7 @@ async def end(tx: "Tx", place: Place, fence: int) -> None:
         raise Fenced(f"{place.group} on {place.source} has another owner")
 
 
-async def move(tx: "Tx", place: Place, fence: int, to: Position) -> int:
+async def move(tx: "Tx | Database", place: Place, fence: int, to: Position) -> int:
     """Lock the place and put it at `to`, first of all in the transaction of the effects; how many events are parked.
     Errors: Fenced."""
     parked = await tx.fetchval(

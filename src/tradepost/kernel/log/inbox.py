@@ -1,7 +1,7 @@
 """What a group has taken in: a broker may deliver an event twice, and who catches up may meet it in the log as well."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tradepost.kernel.log.batch import Raw
 
@@ -13,13 +13,16 @@ _TAKE: Final = """
 INSERT INTO inbox (event_id, "group") SELECT id, $1 FROM unnest($2::uuid[]) AS new (id) ORDER BY id
 ON CONFLICT DO NOTHING RETURNING event_id::text AS id
 """
-_HOLD: Final = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 1))"  # 1: services lock with 0
-HOLD_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
-_LOOK: Final = """
-SELECT EXISTS (SELECT FROM cursor WHERE "group" = $1) AS catches_up,
-       EXISTS (SELECT FROM parked WHERE "group" = $1) AS waits
-"""
+_TAKE_IN: Final = "SELECT waits, fresh FROM take_in($1, $2)"
+HOLD_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"  # as `take_in` does, but shared
 _FORGET: Final = 'DELETE FROM inbox WHERE "group" = $1'
+
+
+class Entered(NamedTuple):
+    """Which events, by their ids, were not taken before, and whether any of the group are parked."""
+
+    fresh: frozenset[str]
+    waits: bool
 
 
 class CatchUp(RuntimeError):
@@ -37,14 +40,13 @@ async def take(tx: "Tx", group: str, events: Sequence[Raw]) -> Sequence[Raw]:
     return [event for event in {event.id: event for event in events}.values() if event.id in fresh]
 
 
-async def enter(tx: "Tx", group: str) -> bool:
-    """Begin to take in what a broker brought: whoever retries parked events, or has the group read again, waits
-    meanwhile. Whether any events are parked. Errors: CatchUp."""
-    await tx.execute(_HOLD, group)
-    row = await tx.fetchrow(_LOOK, group)
-    if row is None or row["catches_up"]:
+async def enter(tx: "Tx", group: str, events: Sequence[Raw]) -> Entered:
+    """Begin to take in what a broker brought, and note it as taken: whoever retries parked events, or has the group
+    read again, waits meanwhile. Errors: CatchUp."""
+    row = await tx.fetchrow(_TAKE_IN, group, [event.id for event in events])
+    if row is None or row["fresh"] is None:
         raise CatchUp(group)
-    return bool(row["waits"])
+    return Entered(frozenset(row["fresh"]), row["waits"])
 
 
 async def enter_alone(tx: "Tx", group: str) -> None:

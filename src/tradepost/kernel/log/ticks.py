@@ -11,6 +11,7 @@ import structlog
 
 from tradepost.kernel.log.batch import TICK_COLUMNS, Tick
 from tradepost.kernel.log.reading import Reading
+from tradepost.kernel.pool import Pool
 from tradepost.kernel.tasks import end
 
 SOONEST_S: Final = 0.005
@@ -45,9 +46,7 @@ class Ticks:
     While `owner` is given and listens, others can see that it is alive (`kernel/log/roster.py`). `idle_s` is how often
     it looks for news that nobody poked it about."""
 
-    def __init__(
-        self, pool: "asyncpg.Pool[asyncpg.Record]", *, owner: str | None = None, idle_s: float = IDLE_S
-    ) -> None:
+    def __init__(self, pool: Pool, *, owner: str | None = None, idle_s: float = IDLE_S) -> None:
         self.pool = pool
         self._owner, self._idle_s = owner, idle_s
         self._recent: dict[int, Tick] = {}

@@ -14,6 +14,7 @@ from aiormq.exceptions import AMQPError, ConnectionCommandInvalid
 from pamqp.exceptions import PAMQPException
 
 from tradepost.kernel.brokers.port import BrokerError
+from tradepost.kernel.brokers.rabbitmq.frames import read_fast
 
 LIMIT_S: Final = 20  # for one thing that is asked of the server
 LEAVE_S: Final = 3.0
@@ -82,7 +83,8 @@ class Server:
     async def connect(self, name: str) -> Link:
         """A connection that the server lists under `name`. Errors: BrokerError."""
         async with self.asked("connecting"):
-            link = Link(self, await aio_pika.connect(self._url, name=name, heartbeat=HEARTBEAT_S))
+            with read_fast():
+                link = Link(self, await aio_pika.connect(self._url, name=name, heartbeat=HEARTBEAT_S))
         if tuple(int(part) for part in link.version.split(".")[:2] if part.isdecimal()) < OLDEST:
             await link.close()
             raise BrokerError(f"{self} is {link.version}: it must be 3.10 or newer")

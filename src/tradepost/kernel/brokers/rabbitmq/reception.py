@@ -11,6 +11,7 @@ from pamqp.commands import Basic
 
 from tradepost.kernel.brokers.envelope import NotAnEvent, decode
 from tradepost.kernel.brokers.port import Intake, nothing
+from tradepost.kernel.brokers.rabbitmq.frames import Arrived
 from tradepost.kernel.brokers.rabbitmq.link import Link, end_of
 from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, Raw
 
@@ -75,12 +76,9 @@ class Inlet(Channel):
 
     async def _on_deliver_frame(self, frame: Basic.Deliver) -> None:
         """In the channel's reader itself, where the library would start a task for each message."""
-        header: Any = await self._get_frame()
-        message = await self._read_content(frame, header)
-        if frame.delivery_tag is None:
-            raise ConnectionError("a message came without a tag")
-        self._held.append(Delivery(frame.delivery_tag, message.body))
-        self._size += len(message.body)
+        assert isinstance(frame, Arrived)
+        self._held.append(Delivery(frame.tag, frame.body))
+        self._size += len(frame.body)
         self._news.set()
         if self._size >= PIECE_BYTES:
             self._room.clear()
