@@ -15,24 +15,26 @@ TICK_COLUMNS: Final = """id, uuid::text AS uuid, epoch, sources, snapshot::text 
     ARRAY(SELECT pg_snapshot_xip(snapshot)::text::bigint) AS xip"""
 
 _COLUMNS: Final = """id, event_id::text AS event_id, type, key, slot, sequence, at, correlation_id,
-           causation_id::text AS causation_id, traceparent, bytes, data"""
+       causation_id::text AS causation_id, traceparent, data"""
 _WANTED: Final = """pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
       AND id > $6 AND slot BETWEEN $7 AND $8 AND ($9::text[] IS NULL OR type = ANY ($9))"""
 
 # What `cur` shows beyond what `prev` showed: rows of transactions begun since, and of those in flight then. They are
 # two sets, since a snapshot's `xip` lie below its `xmax`; with OR between them a plan for all ticks can't use the xid.
+# Which they are comes first, and only those of the piece are read whole: who lags behind has many more before him.
 _PIECE: Final = f"""
 WITH fresh AS MATERIALIZED (
-    SELECT {_COLUMNS} FROM {{schema}}.event
+    SELECT id, bytes FROM {{schema}}.event
     WHERE epoch = $1 AND xid >= $2::text::xid8 AND xid < $3::text::xid8 AND {_WANTED}
     UNION ALL
-    SELECT {_COLUMNS} FROM {{schema}}.event
+    SELECT id, bytes FROM {{schema}}.event
     WHERE epoch = $1 AND xid = ANY ($4::text[]::xid8[]) AND {_WANTED}
 ), piece AS (
-    SELECT *, count(*) OVER () AS remaining, row_number() OVER newest AS nth, sum(bytes) OVER newest AS size
+    SELECT id, count(*) OVER () AS remaining, row_number() OVER newest AS nth, sum(bytes) OVER newest AS size
     FROM fresh WINDOW newest AS (ORDER BY id)
 )
-SELECT * FROM piece WHERE nth = 1 OR (nth <= $10 AND size <= $11) ORDER BY id
+SELECT remaining, {_COLUMNS}
+FROM piece JOIN {{schema}}.event USING (id) WHERE nth = 1 OR (nth <= $10 AND size <= $11) ORDER BY id
 """
 
 
