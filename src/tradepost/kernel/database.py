@@ -1,5 +1,6 @@
 """Database and Tx: one transaction, and the events that come true with it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
@@ -9,8 +10,9 @@ import msgspec
 from asyncpg.protocol import protocol
 
 from tradepost.kernel.events import Cause, Fact
-from tradepost.kernel.log.append import Pending, append_all
+from tradepost.kernel.log.append import COPIED, Pending, append_all, insertion
 from tradepost.kernel.pool import Connection, Pool
+from tradepost.kernel.writes import Write, write
 
 COMMAND_TIMEOUT_S: Final = 60.0
 POOL_SIZE: Final = 6
@@ -38,12 +40,15 @@ class CommitUnknown(ConnectionError):
 
 
 class Tx:
-    """An open transaction. Events are collected and inserted last, after every row that they are about was locked."""
+    """A transaction, which begins with its first statement. Events are collected and inserted last, after every row
+    that they are about was locked."""
 
-    __slots__ = ("_appended", "_connection", "_depth", "_pending", "_woken", "statements")
+    __slots__ = ("_appended", "_connection", "_depth", "_later", "_pending", "_woken", "begun", "statements")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.begun = False
+        self._later: list[Write] = []
         self._pending: list[Pending] = []
         self._appended = 0
         self._woken: set[str] = set()
@@ -52,28 +57,40 @@ class Tx:
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
         """All rows of the answer."""
-        self.statements += 1
+        await self._ready()
         return await self._connection.fetch(sql, *args)
 
     async def fetchrow(self, sql: str, *args: object) -> Row | None:
         """The first row, or None."""
-        self.statements += 1
+        await self._ready()
         return await self._connection.fetchrow(sql, *args)
 
     async def fetchval(self, sql: str, *args: object) -> Any:
         """The first column of the first row, or None."""
-        self.statements += 1
+        await self._ready()
         return await self._connection.fetchval(sql, *args)
 
     async def execute(self, sql: str, *args: object) -> str:
         """The status of the command, such as `UPDATE 3`."""
-        self.statements += 1
+        await self._ready()
         return await self._connection.execute(sql, *args)
 
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
         """Insert many rows for less than a statement takes, but for all or none of them: there is no ON CONFLICT."""
-        self.statements += 1
+        await self._ready()
         await self._connection.copy_records_to_table(table, records=rows, columns=columns)
+
+    async def look(self, sql: str, *args: object) -> Sequence[Row]:
+        """All rows of a query that locks nothing, for which the transaction need not have begun."""
+        if self.begun or self._later:
+            return await self.fetch(sql, *args)
+        self.statements += 1
+        return await self._connection.fetch(sql, *args)
+
+    def later(self, sql: str, *args: object, rows: int | None = None, otherwise: Exception | None = None) -> None:
+        """Write before the next statement or the commit, in one statement with all others that wait for it: see
+        `kernel/writes.py`. What it updates must be locked already, for the sake of the events about it."""
+        self._later.append(Write(sql, args, rows, otherwise))
 
     def append(self, fact: Fact, *, sequence: int, cause: Cause) -> None:
         """Publish `fact` with this transaction. `sequence` is the version of the aggregate that it is about, whose
@@ -87,6 +104,8 @@ class Tx:
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can fail alone, together with the events that it appended."""
+        await self.begin()
+        await self._write()
         pending, appended = list(self._pending), self._appended
         self._depth += 1
         name = f"part_{self._depth}"
@@ -94,10 +113,11 @@ class Tx:
             await self._connection.execute(f"SAVEPOINT {name}")
             try:
                 yield
+                await self._write()
             except BaseException:
                 with suppress(*LOST):
                     await self._connection.execute(f"ROLLBACK TO {name}")
-                self._pending, self._appended = pending, appended
+                self._pending, self._appended, self._later = pending, appended, []
                 raise
             await self._connection.execute(f"RELEASE {name}")
         finally:
@@ -110,13 +130,51 @@ class Tx:
         await self.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 
     async def flush(self) -> int:
-        """Insert the collected events; how many this transaction has appended. Called by `Database` and `settle`."""
-        if self._pending:
+        """Write what waits, and insert the collected events; how many this transaction has appended. Called by
+        `Database` and `settle`."""
+        events, self._pending = self._pending, []
+        if 0 < len(events) < COPIED:
+            self.later(*insertion(events))
+        await self._write()
+        if len(events) >= COPIED:
             self.statements += 1
-            await append_all(self._connection, self._pending)
-            self._appended += len(self._pending)
-            self._pending = []
+            await append_all(self._connection, events)
+        self._appended += len(events)
         return self._appended
+
+    @property
+    def is_one_statement(self) -> bool:
+        """Whether all that there is to do is one, which is a transaction by itself, or none."""
+        return not self.begun and not (self._later and len(self._pending) >= COPIED)
+
+    async def begin(self) -> None:
+        """Unless it has begun already."""
+        if not self.begun:
+            await self._connection.execute("BEGIN")
+            self.begun = True
+
+    async def commit(self) -> int:
+        """How many events were appended. Called by `Database`."""
+        appended = await self.flush()
+        if self.begun:
+            await self._connection.execute("COMMIT")
+        return appended
+
+    async def roll_back(self) -> None:
+        """Called by `Database`."""
+        if self.begun:
+            await self._connection.execute("ROLLBACK")
+
+    async def _ready(self) -> None:
+        await self.begin()
+        await self._write()
+        self.statements += 1
+
+    async def _write(self) -> None:
+        writes, self._later = self._later, []
+        if writes:
+            self.statements += 1
+            await write(self._connection, writes)
 
     @property
     def woken(self) -> Collection[str]:
@@ -137,24 +195,28 @@ class Database:
     async def transaction(self) -> AsyncIterator[Tx]:
         """Commits at the end, rolls back on an exception. Errors: CommitUnknown."""
         connection = await self._pool.take()
+        tx, broken = Tx(connection), False
         try:
-            await connection.execute("BEGIN")
-            tx = Tx(connection)
             try:
                 yield tx
-                appended = await tx.flush()
-            except BaseException:
+                if not tx.is_one_statement:
+                    await tx.begin()
+                    await tx.flush()
+            except BaseException as error:
+                broken = not tx.begun and isinstance(error, (asyncio.CancelledError, TimeoutError))
                 with suppress(*LOST):  # a lost connection must not hide why, least of all a cancellation
-                    await connection.execute("ROLLBACK")
+                    await tx.roll_back()
                 raise
-            finally:
-                self.statements += tx.statements
             try:
-                await connection.execute("COMMIT")
+                appended = await tx.commit()
             except LOST as lost:
                 raise CommitUnknown(str(lost)) from lost
+            except (asyncio.CancelledError, TimeoutError):
+                broken = True
+                raise
         finally:
-            self._pool.give(connection)
+            self.statements += tx.statements
+            self._pool.give(connection, broken=broken)
         if appended:
             self.on_events()
         if tx.woken:

@@ -84,6 +84,6 @@ async def test_a_sku_that_its_product_dropped_belongs_to_nobody_and_keeps_its_st
 async def test_a_batch_takes_the_same_few_statements_whatever_its_size(warehouse: Warehouse) -> None:
     for products in (1, 50, 300):
         told = [product(new_id(), **{f"A-{products}-{n}": 3, f"B-{products}-{n}": None}) for n in range(products)]
-        assert await warehouse.hear(*told) == 4  # lock, insert, movements, events
+        assert await warehouse.hear(*told) == 3 + (products > 1)  # lock, insert, movements; many events apart
         assert await warehouse.hear(*(again(one, variants=one.variants[:1]) for one in told)) == 2  # lock, owners
     await warehouse.check_the_books()

@@ -209,7 +209,7 @@ async def test_returned_units_go_back_on_the_shelf_unless_they_are_written_off(w
     await warehouse.check_the_books()
 
 
-async def test_a_batch_takes_seven_statements_whatever_its_size(warehouse: Warehouse) -> None:
+async def test_a_batch_takes_as_many_statements_whatever_its_size(warehouse: Warehouse) -> None:
     await warehouse.stock_up(**{f"SKU-{n}": 1_000 for n in range(20)})
 
     for orders in (1, 40, 300):
@@ -217,7 +217,7 @@ async def test_a_batch_takes_seven_statements_whatever_its_size(warehouse: Wareh
         ids = [new_id() for _ in range(orders)]
         placed = [created(order, (f"SKU-{n % 20}", 1), (f"SKU-{(n + 7) % 20}", 2)) for n, order in enumerate(ids)]
         statements = await warehouse.hear(*placed, *map(paid, ids))
-        assert statements == 7  # lock reservations, lock stock, save both, movements, alerts, events
+        assert statements == 3 + (orders > 1)  # lock reservations, lock stock, save all; many events apart
         await warehouse.check_the_books()
 
 

@@ -108,7 +108,7 @@ class _Route:
         if stored is not None:
             return stored
         reply = render(await self._endpoint.handler(request, self._desk, tx), self._endpoint.status)
-        await idempotency.store(tx, scope, key, request.body_hash, reply)
+        idempotency.store(tx, scope, key, request.body_hash, reply)
         return reply
 
     def _headers(self, request: Request[Any, Any] | None) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, NoReturn
+from typing import Final
 
 import msgspec
 
@@ -96,24 +96,24 @@ async def claim(tx: Tx, scope: str, key: str, body_hash: bytes) -> Reply | None:
     if (stored := _stored(row)) is not None:
         return stored.replay(body_hash)
     if not row["locked"]:
-        _in_flight()
+        raise _in_flight()
     return None
 
 
 async def lookup(tx: Tx, scopes: Sequence[str], keys: Sequence[str]) -> list[Stored | None]:
     """What was stored for each of the pairs, in their order: for commands that take a batch. Locks nothing."""
-    return [_stored(row) for row in await tx.fetch(_LOOKUP, scopes, keys)]
+    return [_stored(row) for row in await tx.look(_LOOKUP, scopes, keys)]
 
 
-async def store(tx: Tx, scope: str, key: str, body_hash: bytes, reply: Reply) -> None:
-    """Keep `reply` with this transaction. Errors: Conflict `request_in_flight` when another one was quicker."""
-    await store_all(tx, [Entry(scope, key, body_hash, reply)])
+def store(tx: Tx, scope: str, key: str, body_hash: bytes, reply: Reply) -> None:
+    """Keep `reply` with this transaction, which fails with Conflict `request_in_flight` when another was quicker."""
+    store_all(tx, [Entry(scope, key, body_hash, reply)])
 
 
-async def store_all(tx: Tx, entries: Sequence[Entry]) -> None:
+def store_all(tx: Tx, entries: Sequence[Entry]) -> None:
     """Keep these answers with this transaction; no pair of scope and key twice. Errors: as for `store`."""
     replies = [entry.reply for entry in entries]
-    status = await tx.execute(
+    tx.later(
         _STORE,
         [entry.scope for entry in entries],
         [entry.key for entry in entries],
@@ -121,9 +121,9 @@ async def store_all(tx: Tx, entries: Sequence[Entry]) -> None:
         [reply.status for reply in replies],
         [msgspec.json.encode(dict(reply.headers)).decode() for reply in replies],
         [reply.body for reply in replies],
+        rows=len(entries),
+        otherwise=_in_flight(),
     )
-    if status != f"INSERT 0 {len(entries)}":
-        _in_flight()
 
 
 async def purge(tx: Tx) -> int:
@@ -138,6 +138,6 @@ def _stored(row: Row) -> Stored | None:
     return Stored(row["body_hash"], row["status"], headers, row["body"])
 
 
-def _in_flight() -> NoReturn:
+def _in_flight() -> Conflict:
     detail = "A request with this Idempotency-Key is being worked on."
-    raise Conflict(detail, code="request_in_flight", retry_after_s=1)
+    return Conflict(detail, code="request_in_flight", retry_after_s=1)

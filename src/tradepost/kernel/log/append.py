@@ -1,4 +1,4 @@
-"""Writing events: one statement for all events of a transaction."""
+"""Writing events: one statement for all events of a transaction, or a part of one."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -50,14 +50,20 @@ def slot_of(key: str) -> int:
     return crc32(key.encode()) % SLOTS
 
 
-async def append_all(connection: Any, events: Sequence[Pending]) -> None:
-    """Insert `events` in their order; their ids are drawn here, after the rows that they are about were locked."""
+def insertion(events: Sequence[Pending]) -> tuple[str, *tuple[object, ...]]:
+    """The statement that inserts `events` in their order, and its arguments; their ids are drawn by it, after the rows
+    that they are about were locked."""
     at = now()
-    rows = [_row(event, at) for event in events]
-    if len(rows) < COPIED:
-        await connection.execute(_INSERT, *zip(*rows, strict=True))
+    return _INSERT, *zip(*(_row(event, at) for event in events), strict=True)
+
+
+async def append_all(connection: Any, events: Sequence[Pending]) -> None:
+    """Insert `events` in their order, by COPY when they are many."""
+    if len(events) < COPIED:
+        await connection.execute(*insertion(events))
     else:
-        await connection.copy_records_to_table("event", records=rows, columns=COLUMNS)
+        at = now()
+        await connection.copy_records_to_table("event", records=[_row(event, at) for event in events], columns=COLUMNS)
 
 
 def _row(event: Pending, at: datetime) -> tuple[object, ...]:

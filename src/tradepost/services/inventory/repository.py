@@ -88,24 +88,24 @@ async def lock_reservations(tx: Tx, order_ids: Collection[str]) -> Mapping[str, 
     return {row["order_id"]: _reservation(row) for row in rows}
 
 
-async def save(tx: Tx, shelf: Shelf, at: datetime) -> Sequence[str]:
+def save(tx: Tx, shelf: Shelf, at: datetime) -> Sequence[str]:
     """Everything that happened on the shelf, with its events; the ids of its movements in their order."""
     alerts = shelf.settle()
     if changes := shelf.changes():
-        await _update(tx, changes)
-    ids = await record(tx, shelf.movements, at)
+        _update(tx, changes)
+    ids = record(tx, shelf.movements, at)
     if alerts:
-        await _insert_alerts(tx, alerts, at)
+        _insert_alerts(tx, alerts, at)
     for note in shelf.notes:
         tx.append(note.fact, sequence=note.sequence, cause=note.cause)
     return ids
 
 
-async def record(tx: Tx, movements: Sequence[Movement], at: datetime) -> Sequence[str]:
+def record(tx: Tx, movements: Sequence[Movement], at: datetime) -> Sequence[str]:
     """Write movements into the ledger; their ids."""
     ids = [new_id() for _ in movements]
     if movements:
-        await tx.execute(
+        tx.later(
             _INSERT_MOVEMENTS,
             ids,
             [movement.sku for movement in movements],
@@ -119,10 +119,10 @@ async def record(tx: Tx, movements: Sequence[Movement], at: datetime) -> Sequenc
     return ids
 
 
-async def save_reservations(tx: Tx, reservations: Sequence[Reservation]) -> None:
+def save_reservations(tx: Tx, reservations: Sequence[Reservation]) -> None:
     """New ones, and new statuses of old ones."""
     if reservations:
-        await tx.execute(_SAVE_RESERVATIONS, msgspec.json.encode(reservations).decode())
+        tx.later(_SAVE_RESERVATIONS, msgspec.json.encode(reservations).decode())
 
 
 async def insert_stock(tx: Tx, listings: Sequence[Listing]) -> Collection[str]:
@@ -144,9 +144,9 @@ async def set_owners(tx: Tx, owners: Mapping[str, Owner]) -> None:
     await tx.execute(_SET_OWNERS, list(owners), products, variants)
 
 
-async def _update(tx: Tx, changes: Iterable[tuple[Stock, Stock]]) -> None:
+def _update(tx: Tx, changes: Iterable[tuple[Stock, Stock]]) -> None:
     pairs = list(changes)
-    await tx.execute(
+    tx.later(
         _UPDATE,
         [now.sku for _, now in pairs],
         [now.on_hand - before.on_hand for before, now in pairs],
@@ -158,8 +158,8 @@ async def _update(tx: Tx, changes: Iterable[tuple[Stock, Stock]]) -> None:
     )
 
 
-async def _insert_alerts(tx: Tx, alerts: Sequence[Alert], at: datetime) -> None:
-    await tx.execute(
+def _insert_alerts(tx: Tx, alerts: Sequence[Alert], at: datetime) -> None:
+    tx.later(
         _INSERT_ALERTS,
         [new_id() for _ in alerts],
         [alert.sku for alert in alerts],

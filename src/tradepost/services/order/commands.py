@@ -66,7 +66,7 @@ async def _store(tx: Tx, orders: Sequence[Priced]) -> Sequence[Priced]:
         idempotency.Entry(p.scope, p.key, p.body_hash, Reply(CREATED, body=p.order_id.encode()))
         for p in (priced.placement for priced in orders)
     ]
-    await idempotency.store_all(tx, entries)
+    idempotency.store_all(tx, entries)
     for priced in numbered:
         fact = placing.created(priced.placement, priced.number, priced.lines, priced.currency, priced.total)
         tx.append(fact, sequence=1, cause=priced.placement.cause)
@@ -89,8 +89,8 @@ async def follow(tx: Tx, events: Sequence[Event[Any]], decide: Decide, now: date
             continue
         repository.publish(tx, moved, facts, event.cause)
         orders[order.id] = moved
-    await repository.save(tx, ((known[key], order) for key, order in orders.items() if order is not known[key]))
-    await repository.save_late(tx, late)
+    repository.save(tx, ((known[key], order) for key, order in orders.items() if order is not known[key]))
+    repository.save_late(tx, late)
 
 
 async def cancel(tx: Tx, order_id: str, owner: str | None, reason: str, cause: Cause, now: datetime) -> None:
@@ -101,7 +101,7 @@ async def cancel(tx: Tx, order_id: str, owner: str | None, reason: str, cause: C
     moved = moves.cancel(order, reason, now)
     if moved is not None:
         repository.publish(tx, *moved, cause)
-        await repository.save(tx, [(order, moved[0])])
+        repository.save(tx, [(order, moved[0])])
 
 
 async def expire(tx: Tx, order_ids: Sequence[str], cause: Cause, now: datetime) -> int:
@@ -111,5 +111,5 @@ async def expire(tx: Tx, order_ids: Sequence[str], cause: Cause, now: datetime) 
         if moved := moves.expire(order, now):
             repository.publish(tx, *moved, cause)
             changes.append((order, moved[0]))
-    await repository.save(tx, changes)
+    repository.save(tx, changes)
     return len(changes)

@@ -22,14 +22,15 @@ SELECT id::text AS id, number::text AS number, user_id::text AS user_id, guest, 
 FROM orders WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """
 _INSERT: Final = """
-INSERT INTO orders (id, user_id, guest, status, version, currency, total_amount, lines, shipping_address,
+INSERT INTO orders (id, number, user_id, guest, status, version, currency, total_amount, lines, shipping_address,
                     payment_method, created_at)
-SELECT id, user_id, guest, 'pending', 1, currency, total_amount, lines, shipping_address, payment_method, created_at
-FROM unnest($1::uuid[], $2::uuid[], $3::json[], $4::text[], $5::bigint[], $6::json[], $7::json[], $8::text[],
-            $9::timestamptz[])
-     AS new (id, user_id, guest, currency, total_amount, lines, shipping_address, payment_method, created_at)
-RETURNING id::text AS id, number::text AS number
+SELECT id, number, user_id, guest, 'pending', 1, currency, total_amount, lines, shipping_address, payment_method,
+       created_at
+FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::json[], $5::text[], $6::bigint[], $7::json[], $8::json[],
+            $9::text[], $10::timestamptz[])
+     AS new (id, number, user_id, guest, currency, total_amount, lines, shipping_address, payment_method, created_at)
 """
+_NUMBERS: Final = "SELECT nextval('order_number') AS number FROM generate_series(1, $1)"
 # Orders that moved together have their status and moments in common; the rest of what a move changes is their own.
 _MOMENTS: Final = ("reserved_at", "paid_at", "shipped_at", "completed_at", "cancelled_at")
 _OWN: Final = {
@@ -83,9 +84,11 @@ async def lock(tx: Tx, order_ids: Sequence[str]) -> dict[str, Order]:
 
 async def insert(tx: Tx, orders: Sequence[Priced]) -> list[Priced]:
     """New orders, pending, at version 1; the same with their numbers."""
-    rows = await tx.fetch(
+    numbers = [row["number"] for row in await tx.look(_NUMBERS, len(orders))]
+    tx.later(
         _INSERT,
         [order.placement.order_id for order in orders],
+        numbers,
         [order.placement.user_id for order in orders],
         [_json(order.placement.guest) for order in orders],
         [order.currency for order in orders],
@@ -95,11 +98,10 @@ async def insert(tx: Tx, orders: Sequence[Priced]) -> list[Priced]:
         [order.placement.payment_method for order in orders],
         [order.placement.now for order in orders],
     )
-    numbers = {row["id"]: row["number"] for row in rows}
-    return [replace(order, number=numbers[order.placement.order_id]) for order in orders]
+    return [replace(order, number=str(number)) for order, number in zip(orders, numbers, strict=True)]
 
 
-async def save(tx: Tx, changes: Iterable[tuple[Order, Order]]) -> None:
+def save(tx: Tx, changes: Iterable[tuple[Order, Order]]) -> None:
     """Locked orders, before and after their moves: a statement for each kind of change, with what it changes only."""
     kinds: dict[tuple[tuple[Any, ...], tuple[bool, ...]], list[Order]] = {}
     for before, now in changes:
@@ -109,7 +111,7 @@ async def save(tx: Tx, changes: Iterable[tuple[Order, Order]]) -> None:
         own = tuple(compress(_OWN, is_own))
         sql = _update(tuple(compress(_MOMENTS, moments)), own)
         columns = [_column(orders, name) for name in ("id", *own)]
-        await tx.execute(sql, status, *filter(None, moments), *columns)
+        tx.later(sql, status, *filter(None, moments), *columns)
 
 
 @cache
@@ -130,10 +132,10 @@ def publish(tx: Tx, order: Order, facts: Sequence[Fact], cause: Cause) -> None:
         tx.append(fact, sequence=order.version - behind, cause=cause)
 
 
-async def save_late(tx: Tx, facts: Sequence[LateFact]) -> None:
+def save_late(tx: Tx, facts: Sequence[LateFact]) -> None:
     """Put facts that came too late on record."""
     if facts:
-        await tx.execute(
+        tx.later(
             _LATE,
             [fact.order_id for fact in facts],
             [fact.event_id for fact in facts],
@@ -144,7 +146,7 @@ async def save_late(tx: Tx, facts: Sequence[LateFact]) -> None:
 
 async def offers(tx: Tx, skus: Sequence[str], variants: Sequence[str], products: Sequence[str]) -> list[Offer]:
     """The offers that any of these names."""
-    return [Offer(**row) for row in await tx.fetch(_OFFERS, skus, variants, products)]
+    return [Offer(**row) for row in await tx.look(_OFFERS, skus, variants, products)]
 
 
 def _order(row: Row) -> Order:

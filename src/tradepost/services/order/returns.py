@@ -85,7 +85,7 @@ async def receive(tx: Tx, return_id: str, arrived: Sequence[ReturnLine] | None, 
         currency=order.currency,
     )
     repository.publish(tx, moved, (fact,), cause)
-    await repository.save(tx, [(order, moved)])
+    repository.save(tx, [(order, moved)])
 
 
 async def close_refunded(tx: Tx, return_ids: Sequence[str], now: datetime) -> None:

@@ -38,7 +38,7 @@ async def cancel_shipments(
         if shipment and (step := domain.cancel(shipment, now)):
             shipments[event.data.order_id] = step.shipment
             steps.append((step, event.cause))
-    await repository.save(tx, steps)
+    repository.save(tx, steps)
 
 
 async def track(tx: Tx, shipment_id: str, report: Report, cause: Cause) -> None:
@@ -47,8 +47,8 @@ async def track(tx: Tx, shipment_id: str, report: Report, cause: Cause) -> None:
     if shipment is None:
         raise NotFound("There is no shipment of this id.")
     step = domain.track(shipment, report)
-    await repository.save(tx, [(step, cause)])
-    await repository.look_again(tx, [step.shipment])
+    repository.save(tx, [(step, cause)])
+    repository.look_again(tx, [step.shipment])
 
 
 async def hear(tx: Tx, said: CarrierReport, cause: Cause) -> str:
@@ -64,8 +64,8 @@ async def hear(tx: Tx, said: CarrierReport, cause: Cause) -> str:
         step = domain.track(shipment, said.report)
     except IllegalTrackingStatus:  # carriers send late and out of order, and would send what is refused again
         return "ignored"
-    await repository.save(tx, [(step, cause)])
-    await repository.look_again(tx, [step.shipment])
+    repository.save(tx, [(step, cause)])
+    repository.look_again(tx, [step.shipment])
     return "recorded"
 
 
@@ -75,8 +75,8 @@ async def carry(tx: Tx, limit: int) -> int:
     if carrier_now is None:
         return 0
     steps = [(domain.carry(one.shipment, carrier_now), one.cause) for one in locked]
-    await repository.save(tx, [(step, cause) for step, cause in steps if step.facts])
-    await repository.look_again(tx, [step.shipment for step, _ in steps])
+    repository.save(tx, [(step, cause) for step, cause in steps if step.facts])
+    repository.look_again(tx, [step.shipment for step, _ in steps])
     return len(locked)
 
 

@@ -135,12 +135,12 @@ async def lock_due(tx: Tx, limit: int) -> tuple[list[Locked], datetime | None]:
     return locked, rows[0]["carrier_now"] if rows else None
 
 
-async def save(tx: Tx, steps: Sequence[tuple[Step, Cause]]) -> None:
+def save(tx: Tx, steps: Sequence[tuple[Step, Cause]]) -> None:
     """Keep what has changed about locked shipments, and publish it."""
     if not steps:
         return
     moved = [step.shipment for step, _ in steps]
-    await tx.execute(
+    tx.later(
         _SAVE,
         [shipment.id for shipment in moved],
         [shipment.status for shipment in moved],
@@ -154,11 +154,11 @@ async def save(tx: Tx, steps: Sequence[tuple[Step, Cause]]) -> None:
             tx.append(fact, sequence=sequence, cause=cause)
 
 
-async def look_again(tx: Tx, shipments: Iterable[Shipment]) -> None:
+def look_again(tx: Tx, shipments: Iterable[Shipment]) -> None:
     """Make those shipments due that the local carrier has yet to move."""
     moves = [(move.at, shipment.id) for shipment in shipments if (move := next_move(shipment))]
     if moves:
-        await tx.execute(_LOOK_AT, [at for at, _ in moves], [shipment_id for _, shipment_id in moves])
+        tx.later(_LOOK_AT, [at for at, _ in moves], [shipment_id for _, shipment_id in moves])
 
 
 def _shipment(row: Row) -> Shipment:

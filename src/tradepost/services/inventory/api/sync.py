@@ -94,7 +94,7 @@ async def _once(one: _Sync, tx: Tx, chunk: Chunk, number: int) -> Sequence[Outco
     if stored is not None:
         return _stored.decode(stored.body or b"[]")
     outcomes = await _apply(one, tx, chunk)
-    await idempotency.store(tx, one.scope, key, digest, Reply(200, _encoder.encode(outcomes)))
+    idempotency.store(tx, one.scope, key, digest, Reply(200, _encoder.encode(outcomes)))
     return outcomes
 
 

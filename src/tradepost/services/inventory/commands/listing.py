@@ -36,7 +36,7 @@ async def _correct_owners(tx: Tx, known: Iterable[Stock], told: Catalogue) -> No
 
 async def _announce(tx: Tx, learnt: Collection[Listing], at: datetime) -> None:
     opened = [listing for listing in learnt if listing.opening]
-    await repository.record(tx, [_opening(listing) for listing in opened], at)
+    repository.record(tx, [_opening(listing) for listing in opened], at)
     for listing in learnt:
         reason = Reason.OPENING if listing.opening else ANNOUNCED
         tx.append(adjusted(_stock(listing), listing.opening, reason), sequence=1, cause=listing.cause)

@@ -33,7 +33,7 @@ async def move(
     check_direction(reason, quantity)
     shelf = await repository.lock(tx, [sku])
     shelf.adjust(sku, quantity, Reason(reason), cause, reference)
-    (movement_id,) = await repository.save(tx, shelf, at)
+    (movement_id,) = repository.save(tx, shelf, at)
     return movement_id, shelf.stock(sku)
 
 
@@ -44,7 +44,7 @@ async def set_threshold(
     shelf = await repository.lock(tx, [sku])
     require_version(shelf.stock(sku).version)
     shelf.watch(sku, threshold, cause)
-    await repository.save(tx, shelf, at)
+    repository.save(tx, shelf, at)
     return shelf.stock(sku)
 
 
@@ -56,7 +56,7 @@ async def set_sellable(tx: Tx, product_id: str, available: int, cause: Cause, at
     if delta := available - stock.available:
         shelf = Shelf(stocks)
         shelf.adjust(stock.sku, delta, Reason.CORRECTION, cause)
-        await repository.save(tx, shelf, at)
+        repository.save(tx, shelf, at)
     return available
 
 
@@ -64,7 +64,7 @@ async def sync(tx: Tx, lines: Sequence[syncing.Line], cause: Cause, at: datetime
     """What came of each line, in their order; a line that is refused leaves the others alone."""
     shelf = await repository.lock(tx, {line.sku for line in lines})
     outcomes = [syncing.apply(line, shelf, cause) for line in lines]
-    await repository.save(tx, shelf, at)
+    repository.save(tx, shelf, at)
     return outcomes
 
 

@@ -67,10 +67,10 @@ async def save(tx: Tx, changes: Sequence[tuple[Payment, Step]], refunds_before: 
     """Locked payments before and after their steps, with what the steps led to. `refunds_before` are by key."""
     if not changes:
         return
-    await tx.execute(_UPDATE, *zip(*(_updated(before, step.payment) for before, step in changes), strict=True))
     steps = [step for _, step in changes]
-    await refunds.save(tx, steps, refunds_before)
     await records.follow(tx, steps)
+    tx.later(_UPDATE, *zip(*(_updated(before, step.payment) for before, step in changes), strict=True))
+    refunds.save(tx, steps, refunds_before)
 
 
 def payment_of(row: Row) -> Payment:

@@ -25,15 +25,15 @@ CROSS JOIN LATERAL (VALUES (debit, amount), (credit, -amount)) AS posting (accou
 
 async def follow(tx: Tx, steps: Sequence[Step]) -> None:
     """Everything that the steps led to; their payments are written and locked."""
-    await _insert_records(tx, steps)
     await _insert_entries(tx, steps)
+    _insert_records(tx, steps)
     for step in steps:
         first = step.payment.version - len(step.facts) + 1
         for sequence, (fact, cause) in enumerate(step.facts, first):
             tx.append(fact, sequence=sequence, cause=cause)
 
 
-async def _insert_records(tx: Tx, steps: Sequence[Step]) -> None:
+def _insert_records(tx: Tx, steps: Sequence[Step]) -> None:
     rows = [
         (
             step.payment.id,
@@ -49,7 +49,7 @@ async def _insert_records(tx: Tx, steps: Sequence[Step]) -> None:
         for record in step.records
     ]
     if rows:
-        await tx.execute(_INSERT_RECORDS, *zip(*rows, strict=True))
+        tx.later(_INSERT_RECORDS, *zip(*rows, strict=True))
 
 
 async def _insert_entries(tx: Tx, steps: Sequence[Step]) -> None:

@@ -38,11 +38,11 @@ async def lock(tx: Tx, keys: Collection[str]) -> Mapping[str, Refund]:
     return {row["key"]: refund_of(row) for row in await tx.fetch(_LOCK, list(keys))} if keys else {}
 
 
-async def save(tx: Tx, steps: Sequence[Step], before: Mapping[str, Refund]) -> None:
+def save(tx: Tx, steps: Sequence[Step], before: Mapping[str, Refund]) -> None:
     """The new and changed refunds of the steps; `before` is how the changed ones stood, by key."""
     rows = [_row(step.payment.id, refund, before.get(refund.key)) for step in steps for refund in step.refunds.values()]
     if rows:
-        await tx.execute(_SAVE, *zip(*rows, strict=True))
+        tx.later(_SAVE, *zip(*rows, strict=True))
 
 
 def refund_of(row: Row) -> Refund:

@@ -120,7 +120,7 @@ async def _create_once(request: Request[CreateProduct, None], tx: Tx) -> tuple[C
     if stored is not None:
         return msgspec.json.decode(stored.body or b"", type=Created), True
     created = await _create_in(request, tx)
-    await idempotency.store(tx, scope, key, request.body_hash, render(created, 201))
+    idempotency.store(tx, scope, key, request.body_hash, render(created, 201))
     return created, False
 
 

@@ -95,7 +95,7 @@ async def register(request: Request[Register, None], desk: Desk) -> Answer[Regis
             cause=request.cause,
         )
         if key is not None:
-            await idempotency.store(tx, scope, key, proof, Reply(201, msgspec.json.encode(account.id)))
+            idempotency.store(tx, scope, key, proof, Reply(201, msgspec.json.encode(account.id)))
     return Answer(_registered(account))
 
 
