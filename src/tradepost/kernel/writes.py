@@ -44,14 +44,14 @@ def _rows(writes: Sequence[Write]) -> list[int]:
 
 @cache
 def _together(sqls: Sequence[str], arguments: Sequence[int], sure: Sequence[bool]) -> str:
-    """Counting what each wrote asks for them in this order."""
+    """Only those that must be sure return what they wrote, to be counted."""
     parts, counts, before, after = [], [], 0, sum(arguments)
     for at, (sql, count, is_sure) in enumerate(zip(sqls, arguments, sure, strict=True)):
-        parts.append(f"write_{at} AS ({_moved(sql, before)} RETURNING 1)")
+        parts.append(f"write_{at} AS ({_moved(sql, before)}{' RETURNING 1' if is_sure else ''})")
         before += count
-        after += is_sure
-        counted = f"assured(count(*), ${after}, {at})" if is_sure else "count(*)"
-        counts.append(f"(SELECT {counted} FROM write_{at})")
+        if is_sure:
+            after += 1
+            counts.append(f"(SELECT assured(count(*), ${after}, {at}) FROM write_{at})")
     return f"WITH {', '.join(parts)} SELECT {', '.join(counts)}"
 
 
