@@ -20,7 +20,7 @@ FIRST = frame.marshal(Connection.Start(server_properties={}), 0)
 PROPERTIES = Basic.Properties(message_id="m", headers={"subject": "s"})
 
 messages = st.tuples(st.just("message"), st.integers(1, 3), st.integers(1, 2**63 - 1), st.lists(st.binary(min_size=1)))
-confirmations = st.tuples(st.just("ack"), st.integers(4, 5), st.integers(1, 2**63 - 1), st.just([]))
+confirmations = st.tuples(st.just("ack"), st.integers(4, 5), st.integers(1, 2**63 - 1), st.builds(list[bytes]))
 
 
 def sent(kind: str, channel: int, tag: int, parts: Sequence[bytes]) -> list[bytes]:
@@ -28,7 +28,8 @@ def sent(kind: str, channel: int, tag: int, parts: Sequence[bytes]) -> list[byte
         return [frame.marshal(Basic.Ack(delivery_tag=tag, multiple=True), channel)]
     deliver = Basic.Deliver(consumer_tag="c" * (tag % 9), delivery_tag=tag, exchange="e", routing_key="k")
     header = ContentHeader(body_size=sum(map(len, parts)), properties=PROPERTIES)
-    return [frame.marshal(made, channel) for made in (deliver, header, *map(ContentBody, parts))]
+    made: tuple[Any, ...] = (deliver, header, *map(ContentBody, parts))
+    return [frame.marshal(one, channel) for one in made]
 
 
 def came(received: tuple[int, int, Any]) -> tuple[str, int, int, bytes]:

@@ -139,7 +139,7 @@ async def test_an_answer_is_forgotten_after_24_hours_purged_or_not(ready: Shop, 
 async def test_purging_takes_what_is_old_and_leaves_the_rest(database: Database, superuser: Any) -> None:
     reply = Reply(200, b"{}")
     async with database.transaction() as tx:
-        await idempotency.store_all(tx, [Entry("s", f"k-{n}", b"h", reply) for n in range(5)])
+        idempotency.store_all(tx, [Entry("s", f"k-{n}", b"h", reply) for n in range(5)])
     await superuser.execute("UPDATE probe.idempotency SET at = now() - interval '25 hours' WHERE key < 'k-3'")
 
     async with database.transaction() as tx:
@@ -149,8 +149,8 @@ async def test_purging_takes_what_is_old_and_leaves_the_rest(database: Database,
 
 async def test_a_batch_is_looked_up_in_its_own_order(database: Database) -> None:
     async with database.transaction() as tx:
-        await idempotency.store(tx, "s", "b", b"h", Reply(201, b"B", {"location": "/b"}))
-        await idempotency.store(tx, "s", "a", b"h", Reply(204))
+        idempotency.store(tx, "s", "b", b"h", Reply(201, b"B", {"location": "/b"}))
+        idempotency.store(tx, "s", "a", b"h", Reply(204))
         found = await idempotency.lookup(tx, ["s", "s", "t", "s"], ["a", "c", "b", "b"])
 
     assert [stored and stored.status for stored in found] == [204, None, None, 201]
@@ -160,11 +160,11 @@ async def test_a_batch_is_looked_up_in_its_own_order(database: Database) -> None
 
 async def test_the_primary_key_settles_what_the_lock_did_not_see(database: Database) -> None:
     async with database.transaction() as tx:
-        await idempotency.store(tx, "s", "a", b"h", Reply(204))
+        idempotency.store(tx, "s", "a", b"h", Reply(204))
 
-    async with database.transaction() as tx:
-        with pytest.raises(Conflict) as refused:
-            await idempotency.store(tx, "s", "a", b"h", Reply(200, b"{}"))
+    with pytest.raises(Conflict) as refused:
+        async with database.transaction() as tx:
+            idempotency.store(tx, "s", "a", b"h", Reply(200, b"{}"))
     assert refused.value.error == "request_in_flight"
 
 
