@@ -193,6 +193,6 @@ async def _play(shop: _Lockstep) -> None:
 async def _read(shop: _Lockstep, order_id: str, user_id: str) -> None:
     db = shop.databases["order"]
     with shop.counting("order", "read an order"):
-        await queries.fate(db, order_id, user_id, everyones=False)
+        await queries.fates(db, [queries.Asked(order_id, user_id)])
     with shop.counting("order", "list my orders"):
         await queries.listing(db, ListQuery(limit=10), user_id, None)

@@ -57,7 +57,7 @@ async def _all(frames: Frames) -> list[tuple[int, int, Any]]:
     try:
         while True:
             found.append(await frames.get_frame())
-    except (StopAsyncIteration, AMQPConnectionError):
+    except AMQPConnectionError:
         return found
 
 
@@ -76,6 +76,20 @@ def test_messages_of_several_channels_come_between_one_another() -> None:
     found = asyncio.run(read(b"".join(mixed), 1_000))
     assert isinstance(found[0][2], Heartbeat)
     assert [came(received) for received in found[1:]] == [("message", 2, 8, b"c"), ("message", 1, 7, b"ab")]
+
+
+@pytest.mark.parametrize("left", [0, 1, 30])
+def test_the_end_of_the_connection_is_an_error_wherever_it_comes(left: int) -> None:
+    async def ends() -> None:
+        reader = asyncio.StreamReader()
+        frames = Frames(reader)
+        reader.feed_data(FIRST + b"".join(sent("message", 1, 7, [b"a"]))[:left])
+        reader.feed_eof()
+        await frames.get_frame()
+        with pytest.raises(AMQPConnectionError):
+            await frames.get_frame()
+
+    asyncio.run(ends())
 
 
 @pytest.mark.parametrize(

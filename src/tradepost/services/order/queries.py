@@ -1,20 +1,26 @@
 """Each read: SQL to a response, past the domain."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from tradepost.contracts.inventory import Shortage
-from tradepost.kernel.database import Database, Tx
+from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.errors import NotFound
 from tradepost.kernel.http.body import ListOf, ListQuery, page
 from tradepost.services.order.domain.order import Failure, Status
 from tradepost.services.order.views import COLUMNS, Moment, OrderView, ReturnView, of_return, of_row
 
-_ONE: Final = f"""
+_SHOWN: Final = f"""
 SELECT {COLUMNS}, (SELECT json_agg(json_build_array(type, at)) FROM late_fact WHERE order_id = orders.id) AS late
-FROM orders WHERE id = $1 AND ($3 OR user_id = $2)
+"""
+_ONE: Final = f"{_SHOWN} FROM orders WHERE id = $1"
+_ASKED: Final = f"""
+{_SHOWN}, reader::text AS reader
+FROM unnest($1::uuid[], $2::uuid[]) AS asked (order_id, reader)
+JOIN orders ON orders.id = asked.order_id AND (reader IS NULL OR user_id = reader)
 """
 _LIST: Final = """
 SELECT {columns} FROM orders
@@ -33,6 +39,13 @@ _failure: Final = msgspec.json.Decoder(Failure)
 _moments: Final = msgspec.json.Decoder(list[tuple[str, datetime]])
 
 
+class Asked(NamedTuple):
+    """An order, and the user who asks for it; None for who may see everyone's."""
+
+    order_id: str
+    reader: str | None
+
+
 class Fate:
     """What became of an order: its view, and why it ended if it did."""
 
@@ -47,11 +60,13 @@ class Fate:
         return self.view.status not in (Status.PENDING, Status.RESERVED) or self.view.action_url is not None
 
 
-async def fate(db: Database, order_id: str, user_id: str | None, *, everyones: bool) -> Fate:
-    """The order if it is the user's, or whoever's it is with `everyones`. Errors: NotFound."""
-    row = await db.fetchrow(_ONE, order_id, user_id, everyones)
-    if row is None:
-        raise NotFound("There is no such order.")
+async def fates(db: Database, asked: Sequence[Asked]) -> Mapping[Asked, Fate]:
+    """Those of the orders that are there and their readers' own."""
+    rows = await db.fetch(_ASKED, [one.order_id for one in asked], [one.reader for one in asked])
+    return {Asked(row["id"], row["reader"]): _fate(row) for row in rows}
+
+
+def _fate(row: Row) -> Fate:
     failure = Failure() if row["failure"] is None else _failure.decode(row["failure"])
     return Fate(of_row(row, _late(row["late"])), failure)
 
@@ -79,7 +94,7 @@ def _late(text: str | None) -> list[Moment]:
 
 async def view_in(tx: Tx, order_id: str) -> OrderView:
     """The order as this transaction leaves it."""
-    row = await tx.fetchrow(_ONE, order_id, None, True)
+    row = await tx.fetchrow(_ONE, order_id)
     assert row is not None
     return of_row(row, _late(row["late"]))
 

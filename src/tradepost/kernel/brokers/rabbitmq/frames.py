@@ -37,6 +37,9 @@ class Arrived(Basic.Deliver):
         self.delivery_tag = self.tag = tag
         self.body = body
 
+    def __repr__(self) -> str:
+        return f"<message {self.tag}, {len(self.body)} bytes>"
+
 
 class _Arriving:
     """A message of which the tag is known, then the size, then more and more of its body."""
@@ -67,7 +70,7 @@ class Frames(FrameReceiver):
         self._arriving: dict[int, _Arriving] = {}  # by channel
 
     async def get_frame(self) -> Received:
-        """The next one. Errors: AMQPConnectionError, InvalidFrameError, StopAsyncIteration."""
+        """The next one. Errors: AMQPConnectionError at the end, too; InvalidFrameError."""
         if not self.started:  # a server of another protocol would say so here
             return await super().get_frame()
         while (frame := self._next()) is None:
@@ -102,8 +105,6 @@ class Frames(FrameReceiver):
             raise InvalidFrameError(str(error)) from error
 
     async def _read_on(self) -> None:
-        if self.reader.at_eof():
-            raise StopAsyncIteration
         try:
             more = await self.reader.read(READ_BYTES)
         except OSError as error:

@@ -15,7 +15,7 @@ from tradepost.kernel.http.idempotency import scope_of
 from tradepost.kernel.ids import new_id
 from tradepost.services.order import commands, queries
 from tradepost.services.order.api.bodies import CancelOrder, OrderList, PlaceOrder
-from tradepost.services.order.api.waiting import READ, mine, settled, until_known
+from tradepost.services.order.api.waiting import READ, anyones, mine, settled, until_known
 from tradepost.services.order.desk import Desk
 from tradepost.services.order.domain.placement import Item, Placement
 from tradepost.services.order.views import OrderView, of_placed
@@ -32,7 +32,7 @@ async def place_order(request: Request[PlaceOrder, None], desk: Desk) -> Answer[
     headers: dict[str, str] = {}
     if isinstance(placed, str):
         headers["Idempotent-Replayed"] = "true"
-        view = (await queries.fate(desk.db, placed, None, everyones=True)).view
+        view = (await anyones(placed, desk)).view
     else:
         view = of_placed(placed)
     if request.wait_s:

@@ -7,12 +7,11 @@ from typing import Final
 
 import msgspec
 
-from tradepost.kernel.errors import Conflict, PaymentRequired
+from tradepost.kernel.errors import Conflict, NotFound, PaymentRequired
 from tradepost.kernel.http.endpoint import Caller, Request, Streamed
-from tradepost.services.order import queries
 from tradepost.services.order.desk import Desk
 from tradepost.services.order.domain.order import NOT_PAID, OUT_OF_STOCK, Status
-from tradepost.services.order.queries import Fate
+from tradepost.services.order.queries import Asked, Fate
 from tradepost.services.order.views import OrderView
 
 READ: Final = "order:read"
@@ -28,7 +27,19 @@ async def stream_order(request: Request[None, None], desk: Desk) -> Streamed:
 
 async def mine(order_id: str, caller: Caller, desk: Desk) -> Fate:
     """The order if the caller may see it. Errors: NotFound."""
-    return await queries.fate(desk.db, order_id, caller.user_id, everyones=caller.may(READ))
+    return await _fate(desk, order_id, None if caller.may(READ) else caller.user_id)
+
+
+async def anyones(order_id: str, desk: Desk) -> Fate:
+    """The order. Errors: NotFound."""
+    return await _fate(desk, order_id, None)
+
+
+async def _fate(desk: Desk, order_id: str, reader: str | None) -> Fate:
+    fate = await desk.fates.get(Asked(order_id, reader))
+    if fate is None:
+        raise NotFound("There is no such order.")
+    return fate
 
 
 async def until_known(desk: Desk, order_id: str, seconds: float) -> Fate:
@@ -37,7 +48,7 @@ async def until_known(desk: Desk, order_id: str, seconds: float) -> Fate:
     with desk.watch.on(order_id) as changed:
         while True:
             changed.clear()
-            fate = await queries.fate(desk.db, order_id, None, everyones=True)
+            fate = await anyones(order_id, desk)
             left = until - monotonic()
             if fate.is_known or left <= 0:
                 return fate
@@ -65,7 +76,7 @@ async def _states(desk: Desk, order_id: str) -> AsyncIterator[bytes]:
     with desk.watch.on(order_id) as changed:
         while monotonic() < until:
             changed.clear()
-            view = (await queries.fate(desk.db, order_id, None, everyones=True)).view
+            view = (await anyones(order_id, desk)).view
             for moment in view.timeline[told:]:
                 state = msgspec.json.encode({"order_id": order_id, "status": moment.status, "at": moment.at})
                 yield b"event: status\ndata: " + state + b"\n\n"

@@ -16,7 +16,7 @@ from tradepost.services.product.api.versions import answer_with, version_check
 from tradepost.services.product.commands import products as commands
 from tradepost.services.product.desk import Desk
 from tradepost.services.product.domain import editing
-from tradepost.services.product.domain.product import Status
+from tradepost.services.product.domain.product import NoSuchProduct, Status
 from tradepost.services.product.queries import products as queries
 from tradepost.services.product.queries.search import Sort, Wanted
 from tradepost.services.product.queries.views import ProductView, shown
@@ -65,7 +65,9 @@ async def create_product(request: Request[CreateProduct, None], desk: Desk) -> A
 
 async def read_product(request: Request[None, None], desk: Desk) -> Answer[ProductView]:
     """Read a product. Errors: NoSuchProduct."""
-    product = await queries.read_product(desk.db, request.path["product_id"], staff=_is_staff(request))
+    product = await desk.products.get(queries.Asked(request.path["product_id"], _is_staff(request)))
+    if product is None:
+        raise NoSuchProduct("There is no product of this id.")
     return answer_with(product, product.version)
 
 

@@ -1,6 +1,7 @@
 """Reads of products, with stock and category in the same statement."""
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -32,11 +33,31 @@ SELECT (SELECT to_json(one) FROM (SELECT
 ) AS one)::text AS product
 """
 _READ: Final = f"{SHOWN} FROM product WHERE id = $1 AND (status = 'active' OR $2)"
+_ASKED: Final = f"""{SHOWN}, product.id::text AS id, staff
+FROM unnest($1::uuid[], $2::boolean[]) AS asked (product_id, staff)
+JOIN product ON product.id = asked.product_id AND (product.status = 'active' OR staff)
+"""
 _PAGE: Final = f"{SHOWN} FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, place)" + (
     " JOIN product ON product.id = asked.id ORDER BY place"
 )
 
 _stored: Final = msgspec.json.Decoder(StoredProduct)
+
+
+class Asked(NamedTuple):
+    """A product, and whether staff ask for it, who see the others, too, and more."""
+
+    product_id: str
+    staff: bool
+
+
+async def read_products(db: Database, asked: Sequence[Asked]) -> Mapping[Asked, ProductView]:
+    """Those of the products that are there for who asks."""
+    rows = await db.fetch(_ASKED, [one.product_id for one in asked], [one.staff for one in asked])
+    return {
+        Asked(row["id"], row["staff"]): ProductView.of(_stored.decode(row["product"]), staff=row["staff"])
+        for row in rows
+    }
 
 
 async def read_stored(db: Database | Tx, product_id: str, *, staff: bool) -> StoredProduct:
