@@ -20,10 +20,10 @@ from bench.placing import place
 from bench.processes import memory
 from bench.shop import Shop, filled_shop, run_name
 
-CONNECTIONS: Final = 4_000  # twice of what may wait in the shop
+CONNECTIONS: Final = 4_000  # many more than calls that may be under way
 TIMES: Final = 3.0
 CALM: Final = 0.5
-PEAK_CONNECTIONS: Final = 512  # of a closed loop: more together in each batch, so more than at 64
+PEAK_CONNECTIONS: Final = 256  # below the limit of calls under way
 PATIENCE_S: Final = 2.0
 REFUSED: Final = (429, 503)
 SLOWER: Final = 2.0

@@ -71,6 +71,14 @@ class Gateway:
 
     async def _pass_on(self, route: Route, scope: Message, receive: Receive, send: Send, added: Headers) -> None:
         """Errors: Malformed, NotFound, TooMany, Unavailable, none of them after the answer has begun."""
+        gate = self.streams if route.is_stream else self.calls
+        gate.enter()  # first of all: a refusal must be cheap
+        try:
+            await self._let_in(route, scope, receive, send, added)
+        finally:
+            gate.leave()
+
+    async def _let_in(self, route: Route, scope: Message, receive: Receive, send: Send, added: Headers) -> None:
         headers = _cleaned(scope["headers"])
         if is_ambiguous(scope.get("raw_path") or scope["path"].encode()):
             raise Malformed("The path has an encoded slash, a dot segment or the like.", code="bad_path")
@@ -81,14 +89,9 @@ class Gateway:
             made = (KEY, new_id().encode())
             headers.append(made)
             added.append(made)
-        gate = self.streams if route.is_stream else self.calls
-        gate.enter()
-        try:
-            if route.is_stream:
-                receive = _until(self._stopping, receive)
-            await self._apps[route.service]({**scope, "headers": headers, "route": route}, receive, send)
-        finally:
-            gate.leave()
+        if route.is_stream:
+            receive = _until(self._stopping, receive)
+        await self._apps[route.service]({**scope, "headers": headers, "route": route}, receive, send)
 
     def _limit(self, route: Route, headers: Headers, scope: Message, added: Headers) -> None:
         rate = route.endpoint.rate
