@@ -7,10 +7,17 @@ import pytest
 
 from tests.gateway.pair import Pair, open_pair
 from tests.kernel.http.driver import Client, Response, collector, receiver, scope
+from tradepost.gateway import app
 from tradepost.gateway.limits import Limiter, Policy, Share, network_of
 from tradepost.kernel.keys import SigningKey
 
 POLICY = Policy("default", per_s=50, burst=200)
+
+
+@pytest.fixture(autouse=True)
+def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the calls take, nobody's allowance comes back meanwhile."""
+    monkeypatch.setattr(app, "monotonic", lambda: 0.0)
 
 
 def test_a_burst_is_granted_at_once_and_then_so_many_a_second() -> None:
