@@ -5,8 +5,10 @@ import asyncio
 import asyncpg
 import pytest
 
-from tests.kernel.log.probing import RECORD, consuming, effects, move
+from tests.kernel.log.probing import RECORD, consuming, effects, move, ticking
 from tradepost.kernel.database import Database
+from tradepost.kernel.log import batch
+from tradepost.kernel.log.clocks import PLANS
 
 
 async def test_an_event_takes_effect_once_and_in_order(database: Database, database_url: str) -> None:
@@ -40,3 +42,25 @@ async def test_poison_parks_its_key_and_the_others_flow(database: Database, data
 async def test_a_service_can_not_rewrite_its_log(database: Database, statement: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await database.fetch(statement)
+
+
+async def test_reading_the_end_of_a_long_log_never_goes_by_the_ids(
+    database: Database, database_url: str, superuser: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Statistics of a log with many events in few transactions make the ids look like the better way."""
+    async with ticking(database_url) as ticks:
+        for _ in range(2):
+            await move(database, *(f"thing-{n}" for n in range(2_000)))
+        await superuser.execute("ANALYZE probe.event")
+        await ticks.pool.fetchval("SELECT log.tick()")
+        cur = await ticks.last()
+        asked = f"({cur.epoch}, '{cur.xmax}', '{cur.xmax}', '{{}}', '{cur.snapshot}', 0, 0, 15, NULL, 1000, 1000000)"
+        async with ticks.pool.acquire() as reader:
+            for name, value in PLANS.items():
+                await reader.execute(f"SET {name} = '{value}'")
+            types = "int, text, text, text[], text, bigint, int, int, text[], bigint, bigint"
+            await reader.execute(f"PREPARE piece ({types}) AS {batch._PIECE.format(schema='probe')}")
+            plan = "\n".join(row[0] for row in await reader.fetch(f"EXPLAIN EXECUTE piece {asked}"))
+    assert "Index Cond: (id = piece.id)" in plan
+    assert "(id >" not in plan.replace("((id + 0) >", "")
+    assert "Seq Scan" not in plan

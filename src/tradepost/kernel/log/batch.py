@@ -17,10 +17,11 @@ TICK_COLUMNS: Final = """id, uuid::text AS uuid, epoch, sources, snapshot::text 
 _COLUMNS: Final = """id, event_id::text AS event_id, type, key, slot, sequence, at, correlation_id,
        causation_id::text AS causation_id, traceparent, data"""
 _WANTED: Final = """pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
-      AND id > $6 AND slot BETWEEN $7 AND $8 AND ($9::text[] IS NULL OR type = ANY ($9))"""
+      AND id + 0 > $6 AND slot BETWEEN $7 AND $8 AND ($9::text[] IS NULL OR type = ANY ($9))"""
 
 # What `cur` shows beyond what `prev` showed: rows of transactions begun since, and of those in flight then. They are
 # two sets, since a snapshot's `xip` lie below its `xmax`; with OR between them a plan for all ticks can't use the xid.
+# The index on ids must not be used for `after`, or it reads all that was ever written: hence the sum.
 # Which they are comes first, and only those of the piece are read whole: who lags behind has many more before him.
 _PIECE: Final = f"""
 WITH fresh AS MATERIALIZED (

@@ -13,7 +13,11 @@ from tradepost.kernel.pool import Pool
 READER_POOL: Final = 6
 # One plan for all ticks, made once: planning a read took longer than the read. Without statistics it would take the
 # whole of a log that was short when it was made, so it may use indexes only.
-PLANS: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+PLANS: Final = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "max_parallel_workers_per_gather": "0",
+}
 FOREIGN_IDLE_S: Final = 1.0  # whose writers tick themselves; we do it for those that died
 
 
