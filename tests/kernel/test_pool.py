@@ -15,6 +15,7 @@ from tradepost.kernel.pool import Pool
 
 PID = "SELECT pg_backend_pid()"
 SLEEP = "SELECT pg_sleep(60)"
+ASKED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = $1"
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ async def test_one_that_the_server_ended_is_not_used_again(pool: Pool, superuser
 
 async def test_one_in_the_middle_of_something_ends(pool: Pool, superuser: Any) -> None:
     asking = asyncio.create_task(pool.fetchval(SLEEP))
-    while not await superuser.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query = $1", SLEEP):
+    while not await superuser.fetchval(ASKED, SLEEP):
         await asyncio.sleep(0.01)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -95,7 +95,8 @@ async def test_a_transaction_without_statements_sends_none(database: Database, s
         pass
     assert database.statements == 0
     assert not await superuser.fetchval(
-        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'tradepost_probe' AND query <> ''"
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename = 'tradepost_probe' AND query <> ''"
     )
 
 

@@ -63,7 +63,8 @@ class Gateway:
 
         route = self._routes.find(scope["method"], scope["path"]) or self._routes.unrouted
         try:
-            await self._pass_on(route, scope, receive, answer, added)
+            with self.streams if route.is_stream else self.calls:  # first of all: a refusal must be cheap
+                await self._pass_on(route, scope, receive, answer, added)
         except Refusal as refusal:
             await refuse(refusal, scope, answer)
         finally:
@@ -71,14 +72,6 @@ class Gateway:
 
     async def _pass_on(self, route: Route, scope: Message, receive: Receive, send: Send, added: Headers) -> None:
         """Errors: Malformed, NotFound, TooMany, Unavailable, none of them after the answer has begun."""
-        gate = self.streams if route.is_stream else self.calls
-        gate.enter()  # first of all: a refusal must be cheap
-        try:
-            await self._let_in(route, scope, receive, send, added)
-        finally:
-            gate.leave()
-
-    async def _let_in(self, route: Route, scope: Message, receive: Receive, send: Send, added: Headers) -> None:
         headers = _cleaned(scope["headers"])
         if is_ambiguous(scope.get("raw_path") or scope["path"].encode()):
             raise Malformed("The path has an encoded slash, a dot segment or the like.", code="bad_path")

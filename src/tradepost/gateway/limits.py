@@ -86,7 +86,7 @@ def too_many(share: Share) -> TooMany:
 
 
 class Gate:
-    """Lets so many calls in at once."""
+    """Lets so many calls in at once, each for as long as its `with` block takes."""
 
     __slots__ = ("_limit", "inside")
 
@@ -94,13 +94,13 @@ class Gate:
         self._limit = limit
         self.inside = 0
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         """One more. Errors: Unavailable `overloaded` when there are too many."""
         if self.inside >= self._limit:
             raise Unavailable("Too many requests are under way.", code="overloaded", retry_after_s=RETRY_AFTER_S)
         self.inside += 1
 
-    def leave(self) -> None:
+    def __exit__(self, *_error: object) -> None:
         """One less."""
         self.inside -= 1
 

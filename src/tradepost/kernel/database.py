@@ -10,7 +10,7 @@ import msgspec
 from asyncpg.protocol import protocol
 
 from tradepost.kernel.events import Cause, Fact
-from tradepost.kernel.log.append import COPIED, Pending, append_all, insertion
+from tradepost.kernel.log.append import COPIED, Pending, copy, insertion
 from tradepost.kernel.pool import Connection, Pool
 from tradepost.kernel.writes import Write, write
 
@@ -138,7 +138,7 @@ class Tx:
         await self._write()
         if len(events) >= COPIED:
             self.statements += 1
-            await append_all(self._connection, events)
+            await copy(self._connection, events)
         self._appended += len(events)
         return self._appended
 

@@ -25,28 +25,22 @@ class Write(NamedTuple):
 async def write(connection: Any, writes: Sequence[Write]) -> None:
     """Do them in one statement, and so all or none. None sees what another one does, and no two of them may write one
     row. Errors: the database's; `otherwise` of one that wrote another number of rows than it must."""
-    sql = _together(tuple(one.sql for one in writes), tuple(len(one.args) for one in writes), _sure(writes))
+    sql = _together(tuple((one.sql, len(one.args), one.rows is not None) for one in writes))
+    rows = (one.rows for one in writes if one.rows is not None)
     try:
-        await connection.execute(sql, *chain.from_iterable(one.args for one in writes), *_rows(writes))
+        await connection.execute(sql, *chain.from_iterable(one.args for one in writes), *rows)
     except asyncpg.PostgresError as error:
         if error.sqlstate == NOT_ASSURED and (otherwise := writes[int(error.detail or 0)].otherwise):
             raise otherwise from error
         raise
 
 
-def _sure(writes: Sequence[Write]) -> tuple[bool, ...]:
-    return tuple(one.rows is not None for one in writes)
-
-
-def _rows(writes: Sequence[Write]) -> list[int]:
-    return [one.rows for one in writes if one.rows is not None]
-
-
 @cache
-def _together(sqls: Sequence[str], arguments: Sequence[int], sure: Sequence[bool]) -> str:
-    """Only those that must be sure return what they wrote, to be counted."""
-    parts, counts, before, after = [], [], 0, sum(arguments)
-    for at, (sql, count, is_sure) in enumerate(zip(sqls, arguments, sure, strict=True)):
+def _together(writes: Sequence[tuple[str, int, bool]]) -> str:
+    """The statement for these, each with so many arguments. Only one that must be sure how many rows it wrote returns
+    them, to be counted."""
+    parts, counts, before, after = [], [], 0, sum(count for _, count, _ in writes)
+    for at, (sql, count, is_sure) in enumerate(writes):
         parts.append(f"write_{at} AS ({_moved(sql, before)}{' RETURNING 1' if is_sure else ''})")
         before += count
         if is_sure:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tests import databases
-from tradepost.kernel.database import SESSION, Database, Tx, opener
+from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.events import Cause, Event, Fact
 from tradepost.kernel.ids import new_id
+from tradepost.kernel.log.clocks import reader_pool
 from tradepost.kernel.log.consumer import Consumer, register
 from tradepost.kernel.log.cursor import Place
 from tradepost.kernel.log.effects import Application
 from tradepost.kernel.log.subscription import Group, on
 from tradepost.kernel.log.ticks import Ticks
-from tradepost.kernel.migrate import READER, url_as
 from tradepost.kernel.pool import Pool
 from tradepost.kernel.tasks import end
 
@@ -76,7 +76,7 @@ async def ticking(url: str) -> AsyncIterator[Ticks]:
 @asynccontextmanager
 async def reading(url: str) -> AsyncIterator[Pool]:
     """A pool as the role that reads logs."""
-    pool = Pool(opener(url_as(url, READER, databases.SECRET), SESSION), 5)
+    pool = reader_pool(url, databases.SECRET)
     yield pool
     await pool.close()
 

@@ -8,7 +8,6 @@ import pytest
 from tests.kernel.log.probing import RECORD, consuming, effects, move, ticking
 from tradepost.kernel.database import Database
 from tradepost.kernel.log import batch
-from tradepost.kernel.log.clocks import PLANS
 
 
 async def test_an_event_takes_effect_once_and_in_order(database: Database, database_url: str) -> None:
@@ -56,8 +55,6 @@ async def test_reading_the_end_of_a_long_log_never_goes_by_the_ids(
         cur = await ticks.last()
         asked = f"({cur.epoch}, '{cur.xmax}', '{cur.xmax}', '{{}}', '{cur.snapshot}', 0, 0, 15, NULL, 1000, 1000000)"
         async with ticks.pool.acquire() as reader:
-            for name, value in PLANS.items():
-                await reader.execute(f"SET {name} = '{value}'")
             types = "int, text, text, text[], text, bigint, int, int, text[], bigint, bigint"
             await reader.execute(f"PREPARE piece ({types}) AS {batch._PIECE.format(schema='probe')}")
             plan = "\n".join(row[0] for row in await reader.fetch(f"EXPLAIN EXECUTE piece {asked}"))

@@ -57,13 +57,10 @@ def insertion(events: Sequence[Pending]) -> tuple[str, *tuple[object, ...]]:
     return _INSERT, *zip(*(_row(event, at) for event in events), strict=True)
 
 
-async def append_all(connection: Any, events: Sequence[Pending]) -> None:
-    """Insert `events` in their order, by COPY when they are many."""
-    if len(events) < COPIED:
-        await connection.execute(*insertion(events))
-    else:
-        at = now()
-        await connection.copy_records_to_table("event", records=[_row(event, at) for event in events], columns=COLUMNS)
+async def copy(connection: Any, events: Sequence[Pending]) -> None:
+    """The same by COPY."""
+    at = now()
+    await connection.copy_records_to_table("event", records=[_row(event, at) for event in events], columns=COLUMNS)
 
 
 def _row(event: Pending, at: datetime) -> tuple[object, ...]:

@@ -62,8 +62,7 @@ class Clocks(Mapping[str, Ticks]):
 
     async def _opened(self, url: str) -> Ticks:
         async with AsyncExitStack() as stack:
-            settings = {**SESSION, **PLANS, "application_name": "tradepost log"}
-            pool = Pool(opener(url_as(url, READER, self._secret), settings), READER_POOL)
+            pool = reader_pool(url, self._secret)
             stack.push_async_callback(pool.close)
             own = url in self._own
             ticks = Ticks(pool, owner=self.owner if own else None, idle_s=IDLE_S if own else FOREIGN_IDLE_S)
@@ -71,3 +70,9 @@ class Clocks(Mapping[str, Ticks]):
             stack.push_async_callback(ticks.stop)
             self._stack.push_async_exit(stack.pop_all())
         return ticks
+
+
+def reader_pool(url: str, secret: str) -> Pool:
+    """Connections to the database at `url` as the role that may read logs and tick."""
+    settings = {**SESSION, **PLANS, "application_name": "tradepost log"}
+    return Pool(opener(url_as(url, READER, secret), settings), READER_POOL)

@@ -13,12 +13,9 @@ from tradepost.kernel.http.body import ListOf, ListQuery, page
 from tradepost.services.order.domain.order import Failure, Status
 from tradepost.services.order.views import COLUMNS, Moment, OrderView, ReturnView, of_return, of_row
 
-_SHOWN: Final = f"""
-SELECT {COLUMNS}, (SELECT json_agg(json_build_array(type, at)) FROM late_fact WHERE order_id = orders.id) AS late
-"""
-_ONE: Final = f"{_SHOWN} FROM orders WHERE id = $1"
 _ASKED: Final = f"""
-{_SHOWN}, reader::text AS reader
+SELECT {COLUMNS}, (SELECT json_agg(json_build_array(type, at)) FROM late_fact WHERE order_id = orders.id) AS late,
+       reader::text AS reader
 FROM unnest($1::uuid[], $2::uuid[]) AS asked (order_id, reader)
 JOIN orders ON orders.id = asked.order_id AND (reader IS NULL OR user_id = reader)
 """
@@ -60,7 +57,7 @@ class Fate:
         return self.view.status not in (Status.PENDING, Status.RESERVED) or self.view.action_url is not None
 
 
-async def fates(db: Database, asked: Sequence[Asked]) -> Mapping[Asked, Fate]:
+async def fates(db: Database | Tx, asked: Sequence[Asked]) -> Mapping[Asked, Fate]:
     """Those of the orders that are there and their readers' own."""
     rows = await db.fetch(_ASKED, [one.order_id for one in asked], [one.reader for one in asked])
     return {Asked(row["id"], row["reader"]): _fate(row) for row in rows}
@@ -94,9 +91,8 @@ def _late(text: str | None) -> list[Moment]:
 
 async def view_in(tx: Tx, order_id: str) -> OrderView:
     """The order as this transaction leaves it."""
-    row = await tx.fetchrow(_ONE, order_id)
-    assert row is not None
-    return of_row(row, _late(row["late"]))
+    (fate,) = (await fates(tx, [Asked(order_id, None)])).values()
+    return fate.view
 
 
 async def return_in(tx: Tx, return_id: str) -> ReturnView:

@@ -92,7 +92,7 @@ async def edit_product(request: Request[EditProduct, None], _desk: Desk, tx: Tx)
         body.price,
         request.cause,
     )
-    product = await queries.read_product(tx, product_id, staff=True)
+    product = await queries.read_product(tx, product_id)
     return answer_with(product, product.version)
 
 
@@ -136,7 +136,7 @@ async def _create_in(request: Request[CreateProduct, None], tx: Tx) -> Created:
 
 
 async def _created(db: Database | Tx, product_id: str) -> Created:
-    product = await queries.read_stored(db, product_id, staff=True)
+    product = await queries.read_stored(db, product_id)
     return Created(product_id=product_id, **shown(product, staff=True))
 
 

@@ -32,7 +32,7 @@ SELECT (SELECT to_json(one) FROM (SELECT
     ) AS each) AS variants
 ) AS one)::text AS product
 """
-_READ: Final = f"{SHOWN} FROM product WHERE id = $1 AND (status = 'active' OR $2)"
+_READ: Final = f"{SHOWN} FROM product WHERE id = $1"
 _ASKED: Final = f"""{SHOWN}, product.id::text AS id, staff
 FROM unnest($1::uuid[], $2::boolean[]) AS asked (product_id, staff)
 JOIN product ON product.id = asked.product_id AND (product.status = 'active' OR staff)
@@ -60,17 +60,17 @@ async def read_products(db: Database, asked: Sequence[Asked]) -> Mapping[Asked, 
     }
 
 
-async def read_stored(db: Database | Tx, product_id: str, *, staff: bool) -> StoredProduct:
-    """The product with everything around it. Errors: NoSuchProduct, also for what only `staff` may see."""
-    row = await db.fetchrow(_READ, product_id, staff)
+async def read_stored(db: Database | Tx, product_id: str) -> StoredProduct:
+    """The product with everything around it. Errors: NoSuchProduct."""
+    row = await db.fetchrow(_READ, product_id)
     if row is None:
         raise NoSuchProduct("There is no product of this id.")
     return _stored.decode(row["product"])
 
 
-async def read_product(db: Database | Tx, product_id: str, *, staff: bool) -> ProductView:
-    """As staff or as everyone sees it. Errors: NoSuchProduct."""
-    return ProductView.of(await read_stored(db, product_id, staff=staff), staff=staff)
+async def read_product(tx: Tx, product_id: str) -> ProductView:
+    """As this transaction leaves it, and staff see it. Errors: NoSuchProduct."""
+    return ProductView.of(await read_stored(tx, product_id), staff=True)
 
 
 async def list_products(db: Database, wanted: Wanted, *, staff: bool) -> ListOf[ProductView]:
