@@ -1,6 +1,7 @@
 """Connections are reused when they are as new, and end when they are not."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -95,6 +96,16 @@ async def test_its_end_waits_for_those_that_are_taken(pool: Pool) -> None:
     assert taken.is_closed()
     with pytest.raises(asyncpg.InterfaceError):
         await pool.fetchval(PID)
+
+
+async def test_its_end_does_not_need_a_server(pool: Pool) -> None:
+    async with pool.acquire() as gone, pool.acquire() as other:
+        pass
+    for connection in (gone, other):
+        connection._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)  # what nobody has told us yet
+    await pool.close()
+    assert gone.is_closed()
+    assert other.is_closed()
 
 
 async def test_the_end_of_all_does_not_wait(pool: Pool) -> None:

@@ -4,13 +4,14 @@ back in a task and resets it: as much as a round trip in each transaction. Sessi
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 
 PATIENCE_S: Final = 10.0  # for a free connection
 IDLE_S: Final = 60.0  # without use, and it is closed
+FAREWELL_S: Final = 5.0  # for a server to take our leave
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 R = TypeVar("R")
@@ -86,13 +87,14 @@ class Pool:
         return await self._one(asyncpg.Connection.execute, sql, args)
 
     async def close(self) -> None:
-        """Wait for those that are taken, and close all."""
+        """Wait for those that are taken, and close all; one whose server is gone without our knowing just ends."""
         self._closed = True
         self._stop_sweeping()
         for _ in range(self._size):
             await self._slots.acquire()
         for connection, _ in self._free:
-            await connection.close()
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=FAREWELL_S)
         self._free.clear()
         for _ in range(self._size):
             self._slots.release()
