@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
+from tests.postgres_fixture import data_of
 from tradepost.kernel import postgres
 from tradepost.kernel.postgres import PostgresError, installation
 from tradepost.kernel.postgres.processes import cluster_name, server_processes, title
@@ -411,8 +412,9 @@ def test_test_workers_share_one_server_that_ends_with_the_last_of_them(tmp_path:
         for _ in range(3)
     ]
     urls = {started.stdout.readline().strip() for started in workers if started.stdout}
-    assert urls == {postgres.find_running(tmp_path / "data")}
-    name = cluster_name(tmp_path / "data/postgres")
+    data = data_of(tmp_path)
+    assert urls == {postgres.find_running(data)}
+    name = cluster_name(data / "postgres")
 
     for started in workers[:2]:
         kill(started)
@@ -424,3 +426,6 @@ def test_test_workers_share_one_server_that_ends_with_the_last_of_them(tmp_path:
     while server_processes(name) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert server_processes(name) == []
+    while data.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not data.exists()
