@@ -1,20 +1,19 @@
 """Database and Tx: one transaction, and the events that come true with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
 import msgspec
-from asyncpg.protocol import protocol
 
 from tradepost.kernel.events import Cause, Fact
 from tradepost.kernel.log.append import COPIED, Pending, copy, insertion
 from tradepost.kernel.pool import Connection, Pool
+from tradepost.kernel.wire import opener, wire_of
 from tradepost.kernel.writes import Write, write
 
-COMMAND_TIMEOUT_S: Final = 60.0
 POOL_SIZE: Final = 6
 SESSION: Final = {
     "default_transaction_isolation": "read committed",  # what the locks rely on, whatever the server's default is
@@ -40,15 +39,14 @@ class CommitUnknown(ConnectionError):
 
 
 class Tx:
-    """A transaction, which begins with its first statement. Events are collected and inserted last, after every row
-    that they are about was locked."""
-
-    __slots__ = ("_appended", "_connection", "_depth", "_later", "_pending", "_woken", "begun", "statements")
+    """A transaction, which begins with its first statement and ends with its last. Events are collected and inserted
+    last, after every row that they are about was locked."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.begun = False
+        self._connection, self._wire = connection, wire_of(connection)
+        self.begun = False  # or begins with what is sent next
         self._later: list[Write] = []
+        self._last: list[Write] = []
         self._pending: list[Pending] = []
         self._appended = 0
         self._woken: set[str] = set()
@@ -72,11 +70,14 @@ class Tx:
 
     async def execute(self, sql: str, *args: object) -> str:
         """The status of the command, such as `UPDATE 3`."""
+        if not args:
+            await self.begin()
         await self._ready()
         return await self._connection.execute(sql, *args)
 
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
         """Insert many rows for less than a statement takes, but for all or none of them: there is no ON CONFLICT."""
+        await self.begin()
         await self._ready()
         await self._connection.copy_records_to_table(table, records=rows, columns=columns)
 
@@ -91,6 +92,10 @@ class Tx:
         """Write before the next statement or the commit, in one statement with all others that wait for it: see
         `kernel/writes.py`. What it updates must be locked already, for the sake of the events about it."""
         self._later.append(Write(sql, args, rows, otherwise))
+
+    def last(self, sql: str, *args: object, rows: int | None = None, otherwise: Exception | None = None) -> None:
+        """As `later`, but with the last of what is written, whatever is asked before."""
+        self._last.append(Write(sql, args, rows, otherwise))
 
     def append(self, fact: Fact, *, sequence: int, cause: Cause) -> None:
         """Publish `fact` with this transaction. `sequence` is the version of the aggregate that it is about, whose
@@ -129,52 +134,89 @@ class Tx:
         await self.flush()
         await self.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 
-    async def flush(self) -> int:
-        """Write what waits, and insert the collected events; how many this transaction has appended. Called by
-        `Database` and `settle`."""
-        events, self._pending = self._pending, []
-        if 0 < len(events) < COPIED:
-            self.later(*insertion(events))
-        await self._write()
-        if len(events) >= COPIED:
-            self.statements += 1
-            await copy(self._connection, events)
-        self._appended += len(events)
-        return self._appended
-
-    @property
-    def is_one_statement(self) -> bool:
-        """Whether all that there is to do is one, which is a transaction by itself, or none."""
-        return not self.begun and not (self._later and len(self._pending) >= COPIED)
+    async def flush(self) -> None:
+        """Write what waits, and insert the collected events."""
+        await self._settle(self._collected())
 
     async def begin(self) -> None:
-        """Unless it has begun already."""
-        if not self.begun:
+        """At once, unless it has begun."""
+        if not self.begun or self._wire.begins:
+            self._wire.begins = self.begun = False
             await self._connection.execute("BEGIN")
             self.begun = True
 
     async def commit(self) -> int:
-        """How many events were appended. Called by `Database`."""
-        appended = await self.flush()
-        if self.begun:
-            await self._connection.execute("COMMIT")
-        return appended
+        """Write what waits, and end; how many events were appended. Called by `Database`. Errors: CommitUnknown; any
+        other says that nothing was done."""
+        if self._wire.begins:  # nothing was sent since
+            self._wire.begins = self.begun = False
+        copied = self._collected()
+        if copied and (self.begun or self._later):
+            await self._settle(copied)
+            copied = []
+        try:
+            await self._end(copied)
+        except asyncpg.DataError:  # an argument that can't be sent
+            raise
+        except (*LOST, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError) as lost:
+            raise CommitUnknown(str(lost)) from lost
+        except asyncpg.PostgresError:
+            self.begun = self._connection.is_in_transaction()
+            raise
+        return self._appended
 
     async def roll_back(self) -> None:
         """Called by `Database`."""
-        if self.begun:
+        has_begun = self.begun and not self._wire.begins
+        self._wire.begins = self._wire.commits = False
+        if has_begun:
             await self._connection.execute("ROLLBACK")
 
     async def _ready(self) -> None:
-        await self.begin()
+        self._announce()
         await self._write()
         self.statements += 1
 
-    async def _write(self) -> None:
+    def _announce(self) -> None:
+        """Begin with what is sent next."""
+        if not self.begun:
+            self._wire.begins = self.begun = True
+
+    def _collected(self) -> Sequence[Pending]:
+        """The events that wait, if they are so many that they are copied; fewer are written with the rest."""
+        self._later, self._last = [*self._later, *self._last], []
+        events, self._pending = self._pending, []
+        self._appended += len(events)
+        if not 0 < len(events) < COPIED:
+            return events
+        self.later(*insertion(events))
+        return []
+
+    async def _settle(self, copied: Sequence[Pending]) -> None:
+        self._announce()
+        await self._write()
+        if copied:
+            await self.begin()
+            await self._copy(copied)
+
+    async def _end(self, copied: Sequence[Pending]) -> None:
+        """The last of all, and COMMIT; one statement alone is a transaction by itself."""
+        if self._later:
+            await self._write(commits=self.begun)
+        elif copied:
+            await self._copy(copied)
+        elif self.begun:
+            await self._connection.execute("COMMIT")
+
+    async def _copy(self, events: Sequence[Pending]) -> None:
+        self.statements += 1
+        await copy(self._connection, events)
+
+    async def _write(self, *, commits: bool = False) -> None:
         writes, self._later = self._later, []
         if writes:
             self.statements += 1
-            await write(self._connection, writes)
+            await write(self._connection, writes, commits=commits)
 
     @property
     def woken(self) -> Collection[str]:
@@ -199,20 +241,12 @@ class Database:
         try:
             try:
                 yield tx
-                if not tx.is_one_statement:
-                    await tx.begin()
-                    await tx.flush()
+                appended = await tx.commit()
             except BaseException as error:
-                broken = not tx.begun and isinstance(error, (asyncio.CancelledError, TimeoutError))
+                # What is one statement may still be under way. Of what has begun ROLLBACK is behind the last.
+                broken = not tx.begun and isinstance(error, (asyncio.CancelledError, TimeoutError, CommitUnknown))
                 with suppress(*LOST):  # a lost connection must not hide why, least of all a cancellation
                     await tx.roll_back()
-                raise
-            try:
-                appended = await tx.commit()
-            except LOST as lost:
-                raise CommitUnknown(str(lost)) from lost
-            except (asyncio.CancelledError, TimeoutError):
-                broken = True
                 raise
         finally:
             self.statements += tx.statements
@@ -248,25 +282,9 @@ class Database:
         await self._pool.close()
 
 
-def _tell_arrays_by_their_type() -> None:
-    """asyncpg asks of each element of an array whether it is an array in turn, through abstract classes: half of what
-    encoding takes. Ours are lists and tuples."""
-    protocol.IterableABC = protocol.SizedABC = (list, tuple)
-
-
-def opener(url: str, settings: Mapping[str, str]) -> Callable[[], Awaitable[Connection]]:
-    """How a pool opens its connections to `url`, with these settings of the session."""
-
-    async def opened() -> Connection:
-        return await asyncpg.connect(url, command_timeout=COMMAND_TIMEOUT_S, server_settings=dict(settings))
-
-    return opened
-
-
 @asynccontextmanager
 async def connect(url: str, schema: str, *, size: int = POOL_SIZE) -> AsyncIterator[Database]:
     """A database whose unqualified names are those of `schema`."""
-    _tell_arrays_by_their_type()
     settings = {**SESSION, "search_path": f'"{schema}", extension', "application_name": f"tradepost {schema}"}
     pool = Pool(opener(url, settings), size)
     database = Database(pool, schema)

@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from tradepost.kernel.wire import commit_with
+
 NOT_ASSURED: Final = "TP001"
 
 _PARAMETER: Final = re.compile(r"\$(\d+)")
@@ -22,11 +24,14 @@ class Write(NamedTuple):
     otherwise: Exception | None = None
 
 
-async def write(connection: Any, writes: Sequence[Write]) -> None:
-    """Do them in one statement, and so all or none. None sees what another one does, and no two of them may write one
-    row. Errors: the database's; `otherwise` of one that wrote another number of rows than it must."""
+async def write(connection: Any, writes: Sequence[Write], *, commits: bool = False) -> None:
+    """Do them in one statement, and so all or none; if it `commits`, that ends the transaction. None sees what another
+    one does, and no two of them may write one row. Errors: the database's; `otherwise` of one that wrote another number
+    of rows than it must."""
     sql = _together(tuple((one.sql, len(one.args), one.rows is not None) for one in writes))
     rows = (one.rows for one in writes if one.rows is not None)
+    if commits:
+        await commit_with(connection, sql)
     try:
         await connection.execute(sql, *chain.from_iterable(one.args for one in writes), *rows)
     except asyncpg.PostgresError as error:

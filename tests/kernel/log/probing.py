@@ -46,7 +46,8 @@ async def empty(tx: Tx) -> None:
     await tx.execute("DELETE FROM effect")
 
 
-RECORD = Group("recorder", (on(ProbeMoved, record),), reset=empty)
+RECORD = Group("recorder", (on(ProbeMoved, record),))
+REBUILT = Group("recorder", (on(ProbeMoved, record),), reset=empty)
 
 
 @dataclass

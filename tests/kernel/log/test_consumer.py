@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from tests import databases
@@ -18,6 +19,7 @@ from tests.kernel.log.probing import (
     effects,
     move,
     moved,
+    parked,
     record,
     running,
     ticking,
@@ -32,6 +34,7 @@ from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS
 from tradepost.kernel.log.consumer import Consumer, register
 from tradepost.kernel.log.cursor import Fenced
 from tradepost.kernel.log.dispatch import is_retryable
+from tradepost.kernel.log.parked import retry
 from tradepost.kernel.migrate import role_of, url_as
 
 MOVED = Sequence[Event[ProbeMoved]]
@@ -222,6 +225,55 @@ async def test_a_cursor_at_an_unknown_tick_stops_its_group_with_a_clear_message(
         "run `tradepost log rebase`"
     )
     assert await database.fetchval("SELECT count(*) FROM effect") == 1
+
+
+async def test_an_owner_whose_place_is_taken_while_it_works_changes_nothing(
+    database: Database, database_url: str
+) -> None:
+    pieces = 0
+
+    async def usurped(tx: Tx, events: MOVED) -> None:
+        nonlocal pieces
+        pieces += 1
+        await record(tx, events)
+        if pieces == 2:  # when it knows that nothing is parked, and moves its place last
+            await database.fetch("UPDATE cursor SET fence = fence + 1")
+
+    group = with_handler(usurped)
+    async with ticking(database_url) as ticks:
+        database.on_events = ticks.poke
+        (place,) = await register(database, ticks, group)
+        working = asyncio.create_task(consumer_of(database, ticks, group, place, "old").finish())
+        await move(database, "a")
+        await effects(database, 1)
+        await move(database, "b")
+        with pytest.raises(Fenced):
+            await working
+        assert await effects(database, 1) == [("a", 1)]
+        async with running(consumer_of(database, ticks, RECORD, place, "new")):
+            assert await effects(database, 2) == [("a", 1), ("b", 1)]
+
+
+async def test_what_is_parked_meanwhile_is_looked_for_from_then_on(database: Database, database_url: str) -> None:
+    async with consuming(database, database_url, RECORD):
+        await move(database, "good")
+        await effects(database, 1)
+        await move(database, "bad", poison=True)
+        await until(lambda: _are_parked(database, 1))
+        await move(database, "bad", "good")
+        assert await effects(database, 2) == [("good", 1), ("good", 2)]
+        assert await parked(database) == [("bad", 1), ("bad", 2)]
+        assert await retry(database, with_handler(forgiving), "bad") == 2
+        await move(database, "bad")
+        await effects(database, 5)
+
+
+async def _are_parked(db: Database, count: int) -> bool:
+    return len(await parked(db)) == count
+
+
+async def forgiving(tx: Tx, events: MOVED) -> None:
+    await record(tx, [msgspec.structs.replace(event, data=ProbeMoved(thing=event.key)) for event in events])
 
 
 async def test_a_consumer_that_is_cancelled_on_a_dead_connection_ends(

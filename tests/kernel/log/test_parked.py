@@ -1,11 +1,13 @@
 """A parked key waits until someone applies its events after all, or gives them up."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
 import pytest
 
 from tests.kernel.log.probing import (
+    PATIENCE_S,
     RECORD,
     ProbeMoved,
     caught_up,
@@ -20,6 +22,7 @@ from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.events import Event
 from tradepost.kernel.log.parked import drop, list_parked, retry
 
+LOCK = "SELECT pg_advisory_xact_lock($1)"
 POSITION = "SELECT parked FROM cursor WHERE \"group\" = 'recorder'"
 
 
@@ -69,6 +72,22 @@ async def test_a_retry_that_fails_again_changes_nothing(waiting: Database) -> No
 
     assert await parked(waiting) == before
     assert (await waiting.fetchval(POSITION), await waiting.fetchval("SELECT count(*) FROM effect")) == (4, 1)
+
+
+async def test_a_retry_that_meets_a_consumer_at_work_is_done_again(waiting: Database) -> None:
+    async def locking(tx: Tx, events: Sequence[Event[ProbeMoved]]) -> None:
+        await tx.fetchval(LOCK, 5)
+        await forgiving(tx, events)
+
+    async with waiting.transaction() as tx:
+        await tx.fetchval(LOCK, 5)
+        retrying = asyncio.create_task(retry(waiting, with_handler(locking), "bad"))
+        async with asyncio.timeout(PATIENCE_S):
+            while not await waiting.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.01)
+        await tx.execute("UPDATE cursor SET seen_at = now() WHERE source = $1", "probe")  # as one that moves last does
+    assert await retrying == 3
+    assert await parked(waiting) == [("worse", 1)]
 
 
 async def test_a_dropped_key_never_takes_effect_and_later_events_flow(waiting: Database, database_url: str) -> None:

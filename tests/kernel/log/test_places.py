@@ -3,6 +3,7 @@
 import pytest
 
 from tests.kernel.log.probing import (
+    REBUILT,
     RECORD,
     caught_up,
     consuming,
@@ -115,11 +116,11 @@ async def test_a_replay_empties_and_builds_anew(database: Database, database_url
     await move(database, *THINGS[:3], "bad")
     await caught_up(database, database_url)
     async with ticking(database_url) as ticks:
-        await replay(database, {"probe": ticks}, RECORD)
+        await replay(database, {"probe": ticks}, REBUILT)
     assert await database.fetchval("SELECT count(*) FROM effect") == 0
     assert (await parked(database), await database.fetchval("SELECT (tick, parked) = (1, 0) FROM cursor")) == ([], True)
 
-    async with consuming(database, database_url, RECORD):
+    async with consuming(database, database_url, REBUILT):
         assert await effects(database, 3) == [(thing, 1) for thing in THINGS[:3]]
     assert await parked(database) == [("bad", 1), ("bad", 2)]
 
@@ -128,10 +129,10 @@ async def test_a_running_consumer_goes_along_with_a_replay(
     database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STANDBY_S", 0.05)
-    async with consuming(database, database_url, RECORD) as at:
+    async with consuming(database, database_url, REBUILT) as at:
         await move(database, *THINGS)
         await effects(database, 40)
-        await replay(database, {"probe": at.ticks}, RECORD)
+        await replay(database, {"probe": at.ticks}, REBUILT)
         await move(database, *THINGS)
         seen = await effects(database, 80)
     assert sorted(seen) == sorted((thing, n) for thing in THINGS for n in (1, 2))

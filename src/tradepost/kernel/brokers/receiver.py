@@ -15,7 +15,7 @@ from tradepost.kernel.log.consumer import BACK_OFF_S, STANDBY_S, Consumer
 from tradepost.kernel.log.cursor import Fenced
 from tradepost.kernel.log.dispatch import GroupStopped, park
 from tradepost.kernel.log.effects import Application, Pieces, take_effect, without_parked
-from tradepost.kernel.log.inbox import CatchUp
+from tradepost.kernel.log.inbox import CatchUp, NotPlain
 from tradepost.kernel.log.roster import Roster
 from tradepost.kernel.log.subscription import Group
 from tradepost.kernel.log.ticks import Rebased
@@ -44,12 +44,14 @@ class Receiver:
         self._db, self._clocks, self._broker, self._roster = db, clocks, broker, roster
         self._intake = Intake(group, db, roster.owner, lambda: roster.others, self._take)
         self._failures = 0
+        self._is_plain = False  # what comes next, as far as we know: fresh, and nothing parked before it
 
     async def run(self) -> None:
         """Until cancelled. A failure that is not an event's fault is waited out."""
         while self.stopped is None:
             begun = asyncio.get_running_loop().time()
             try:
+                self._is_plain = False
                 await self._catch_up()
                 await self._receive()
             except CatchUp:
@@ -100,9 +102,13 @@ class Receiver:
         return await cursor.places(self._db, source, self.group.name)
 
     async def _take(self, pieces: Pieces, moved: Moved) -> None:
-        """Apply what is new of `pieces`, each publisher's in the order of its log, in one transaction with `moved`."""
+        """Apply what is new of `pieces`, each publisher's in the order of its log, in one transaction with `moved`.
+        What seems plain is noted in the inbox with the last of its effects, and looked at first only if that fails."""
+        waits = False
 
         async def set_aside(tx: "Tx", source: str, failed: Sequence[tuple[Raw, Exception]]) -> None:
+            nonlocal waits
+            waits = True
             await park(tx, source, self.group.name, failed)
 
         ours = self._ours(pieces)
@@ -110,18 +116,31 @@ class Receiver:
 
         @asynccontextmanager
         async def opened() -> AsyncIterator[tuple["Tx", Pieces]]:
+            nonlocal waits
+            is_plain, self._is_plain = self._is_plain, False
             async with self._db.transaction() as tx:
+                if is_plain:
+                    inbox.enter_last(tx, self.group.name, everything)
+                    await moved(tx)
+                    yield tx, ours
+                    return
                 entered = await inbox.enter(tx, self.group.name, everything)
                 await moved(tx)
+                await tx.flush()
+                waits = entered.waits
                 fresh = {source: _only(entered.fresh, events) for source, events in ours.items()}
-                if entered.waits:
+                if waits:
                     fresh = {
                         source: await without_parked(tx, self.group, source, events, set_aside)
                         for source, events in fresh.items()
                     }
                 yield tx, fresh
 
-        await take_effect(opened, self.group, set_aside)
+        try:
+            await take_effect(opened, self.group, set_aside)
+        except NotPlain:
+            await take_effect(opened, self.group, set_aside)
+        self._is_plain = not waits and self.group.reset is None  # a replay must not meet half of what we write
         self._failures = 0
 
     def _ours(self, pieces: Pieces) -> Pieces:

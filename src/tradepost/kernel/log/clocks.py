@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
-from tradepost.kernel.database import SESSION, opener
+from tradepost.kernel.database import SESSION
 from tradepost.kernel.log.ticks import IDLE_S, Ticks
 from tradepost.kernel.migrate import READER, url_as
 from tradepost.kernel.pool import Pool
+from tradepost.kernel.wire import opener
 
 READER_POOL: Final = 6
 # One plan for all ticks, made once: planning a read took longer than the read. Without statistics it would take the

@@ -1,4 +1,4 @@
-"""Where a group stands in a log. The row is locked before the effects, and moves with them in one transaction."""
+"""Where a group stands in a log. The row moves in the transaction of the effects, and only under its owner's fence."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -67,8 +67,8 @@ RETURNING tick, tick_uuid::text AS tick_uuid, toward, last_id, fence, parked, fi
 _MOVE: Final = """
 UPDATE cursor SET tick = $5, tick_uuid = $6, toward = $7, last_id = $8, seen_at = clock_timestamp()
 WHERE source = $1 AND "group" = $2 AND first_slot = $3 AND fence = $4
-RETURNING parked
 """
+_MOVE_AND_LOOK: Final = f"{_MOVE} RETURNING parked"
 _RELEASE: Final = """
 UPDATE cursor SET owner = NULL WHERE source = $1 AND "group" = $2 AND first_slot = $3 AND owner = $4
 """
@@ -113,18 +113,22 @@ async def release(tx: "Tx", place: Place, owner: str) -> None:
 async def end(tx: "Tx", place: Place, fence: int) -> None:
     """Remove the place, whose group reads the log no more. Errors: Fenced."""
     if await tx.execute(_END, place.source, place.group, place.slots[0], fence) != "DELETE 1":
-        raise Fenced(f"{place.group} on {place.source} has another owner")
+        raise _fenced(place)
 
 
 async def move(tx: "Tx | Database", place: Place, fence: int, to: Position) -> int:
     """Lock the place and put it at `to`, first of all in the transaction of the effects; how many events are parked.
     Errors: Fenced."""
-    parked = await tx.fetchval(
-        _MOVE, place.source, place.group, place.slots[0], fence, to.tick, to.tick_uuid, to.toward, to.last_id
-    )
+    parked = await tx.fetchval(_MOVE_AND_LOOK, *_moved(place, fence, to))
     if parked is None:
-        raise Fenced(f"{place.group} on {place.source} has another owner")
+        raise _fenced(place)
     return int(parked)
+
+
+def move_last(tx: "Tx", place: Place, fence: int, to: Position) -> None:
+    """The same together with the last of the effects, for whoever knows that nothing is parked: the transaction ends
+    with Fenced, and with nothing done, when the place is another's."""
+    tx.last(_MOVE, *_moved(place, fence, to), rows=1, otherwise=_fenced(place))
 
 
 async def count_parked(tx: "Tx", place: Place, more: int) -> None:
@@ -135,3 +139,11 @@ async def count_parked(tx: "Tx", place: Place, more: int) -> None:
 async def parked_keys(tx: "Tx", source: str, group: str, keys: list[str]) -> set[str]:
     """Those of `keys` with an event set aside: what comes later for them waits behind it."""
     return {row["key"] for row in await tx.fetch(_STRAY, source, group, keys)}
+
+
+def _moved(place: Place, fence: int, to: Position) -> tuple[object, ...]:
+    return place.source, place.group, place.slots[0], fence, to.tick, to.tick_uuid, to.toward, to.last_id
+
+
+def _fenced(place: Place) -> Fenced:
+    return Fenced(f"{place.group} on {place.source} has another owner")

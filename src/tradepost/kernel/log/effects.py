@@ -11,7 +11,7 @@ from tradepost.kernel.log import cursor, inbox
 from tradepost.kernel.log.batch import Raw
 from tradepost.kernel.log.cursor import Fenced, Place, Position
 from tradepost.kernel.log.dispatch import GroupStopped, apply, apply_halving, is_retryable, park
-from tradepost.kernel.log.inbox import CatchUp
+from tradepost.kernel.log.inbox import CatchUp, NotPlain
 from tradepost.kernel.log.subscription import Group
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Pieces = Mapping[str, Sequence[Raw]]  # by publisher: facts of different publishers have no common order
 SetAside = Callable[["Tx", str, Sequence[tuple[Raw, Exception]]], Awaitable[None]]
 
-NOT_OF_AN_EVENT: Final = (Fenced, GroupStopped, CatchUp)
+NOT_OF_AN_EVENT: Final = (Fenced, GroupStopped, CatchUp, NotPlain)
 
 logger = structlog.get_logger()
 
@@ -62,11 +62,13 @@ async def without_parked(
 
 
 class Application:
-    """What a consumer of the log does: the group's handlers, and its place moved. A group that catches up with a broker
-    notes in its inbox what it took, and leaves out what stands there."""
+    """What a consumer of the log does: the group's handlers, and its place moved: with the last of the effects, while
+    it is known that nothing is parked, which under one fence nobody changes but us. A group that catches up with a
+    broker notes in its inbox what it took, and leaves out what stands there."""
 
     def __init__(self, db: "Database", group: Group) -> None:
         self._db, self._group = db, group
+        self._clear: dict[Place, int] = {}  # those of which nothing is parked, each with its fence then
 
     def types(self, source: str) -> Sequence[str]:
         """The types of event to read from `source`."""
@@ -74,19 +76,29 @@ class Application:
 
     async def take(self, place: Place, events: Sequence[Raw], to: Position, fence: int, *, catching_up: bool) -> None:
         """Apply `events` and move `place` to `to`. Errors: Fenced, GroupStopped, and what is no event's fault."""
+        parked = 0
 
         async def set_aside(tx: "Tx", source: str, failed: Sequence[tuple[Raw, Exception]]) -> None:
+            nonlocal parked
+            parked += len(failed)
             await park(tx, source, self._group.name, failed)
             await cursor.count_parked(tx, place, len(failed))
 
         @asynccontextmanager
         async def opened() -> AsyncIterator[tuple["Tx", Pieces]]:
+            nonlocal parked
+            is_clear = self._clear.pop(place, None) == fence
             async with self._db.transaction() as tx:
-                parked = await cursor.move(tx, place, fence, to)
+                if is_clear:
+                    cursor.move_last(tx, place, fence, to)
+                else:
+                    parked = await cursor.move(tx, place, fence, to)
                 fresh = await inbox.take(tx, self._group.name, events) if catching_up else events
                 if parked:
                     fresh = await without_parked(tx, self._group, place.source, fresh, set_aside)
                 yield tx, {place.source: fresh}
+            if not parked and self._group.reset is None:  # a replay empties, and must not meet half of what we write
+                self._clear[place] = fence
 
         await take_effect(opened, self._group, set_aside)
 

@@ -15,6 +15,11 @@ ON CONFLICT DO NOTHING RETURNING event_id::text AS id
 """
 _TAKE_IN: Final = "SELECT waits, fresh FROM take_in($1, $2)"
 HOLD_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"  # as `take_in` does, but shared
+_ENTER_LAST: Final = """
+WITH gate AS MATERIALIZED (SELECT admitted($1) AS is_open)
+INSERT INTO inbox (event_id, "group") SELECT id, $1 FROM gate, unnest($2::uuid[]) AS new (id) WHERE is_open ORDER BY id
+ON CONFLICT DO NOTHING
+"""
 _FORGET: Final = 'DELETE FROM inbox WHERE "group" = $1'
 
 
@@ -23,6 +28,10 @@ class Entered(NamedTuple):
 
     fresh: frozenset[str]
     waits: bool
+
+
+class NotPlain(RuntimeError):
+    """Some events were taken before, or some are parked, or the log comes first; nothing was done."""
 
 
 class CatchUp(RuntimeError):
@@ -47,6 +56,13 @@ async def enter(tx: "Tx", group: str, events: Sequence[Raw]) -> Entered:
     if row is None or row["fresh"] is None:
         raise CatchUp(group)
     return Entered(frozenset(row["fresh"]), row["waits"])
+
+
+def enter_last(tx: "Tx", group: str, events: Sequence[Raw]) -> None:
+    """The same together with the last of their effects, for whoever has reason to think that all are fresh and none
+    parked: the transaction ends with NotPlain when that is not so."""
+    otherwise = NotPlain(f"{group} has to look first")
+    tx.last(_ENTER_LAST, group, [event.id for event in events], rows=len(events), otherwise=otherwise)
 
 
 async def enter_alone(tx: "Tx", group: str) -> None:

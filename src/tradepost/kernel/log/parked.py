@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
 import msgspec
 
 from tradepost.kernel.log import inbox
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tradepost.kernel.database import Database, Tx
 
 LISTED: Final = 1_000
+TRIES: Final = 3
 
 _LIST: Final = """
 SELECT source, "group", key, count(*) AS events, min(at) AS since,
@@ -24,7 +26,7 @@ SELECT source, "group", key, count(*) AS events, min(at) AS since,
 FROM parked WHERE $1::text IS NULL OR "group" = $1
 GROUP BY source, "group", key ORDER BY since, source, "group", key LIMIT $2
 """
-# The consumer locks its place before all else, too: it waits, and afterwards sees how many are still parked.
+# The consumer of a place with something parked locks it first, too: it waits, and afterwards sees how many are left.
 _LOCK: Final = 'SELECT FROM cursor WHERE "group" = $1 ORDER BY source, first_slot FOR UPDATE'
 _OF_KEY: Final = """
 SELECT source, event FROM parked WHERE "group" = $1 AND key = $2 ORDER BY source, position
@@ -63,6 +65,16 @@ async def list_parked(db: "Database", group: str | None = None) -> Sequence[Park
 
 async def retry(db: "Database", group: Group, key: str) -> int:
     """Apply the key's events in their order, all or none; how many. Errors: the handler's, and then nothing changed."""
+    for left in reversed(range(TRIES)):
+        try:
+            return await _retry(db, group, key)
+        except asyncpg.DeadlockDetectedError:  # with the consumer, which locks its place after what it works on
+            if not left:
+                raise
+    raise AssertionError
+
+
+async def _retry(db: "Database", group: Group, key: str) -> int:
     async with db.transaction() as tx:
         await inbox.enter_alone(tx, group.name)
         await tx.fetch(_LOCK, group.name)

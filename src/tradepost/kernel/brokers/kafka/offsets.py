@@ -64,10 +64,11 @@ async def claim(
     return {Unit(row["source"], row["partition"]): Held(row["next"], row["fence"]) for row in rows}
 
 
-async def move(tx: "Tx", group: str, to: Mapping[Unit, Held]) -> None:
-    """Errors: Fenced when one of the partitions has another owner, or no offset any more."""
-    if await tx.execute(_MOVE, group, *_ours(to)) != f"UPDATE {len(to)}":
-        raise Fenced(f"{group} has another owner for some of {', '.join(f'{u.source}/{u.number}' for u in to)}")
+def move(tx: "Tx", group: str, to: Mapping[Unit, Held]) -> None:
+    """With the last of what is written. The transaction ends with Fenced when one of the partitions has another owner,
+    or no offset any more."""
+    otherwise = Fenced(f"{group} has another owner for some of {', '.join(f'{u.source}/{u.number}' for u in to)}")
+    tx.last(_MOVE, group, *_ours(to), rows=len(to), otherwise=otherwise)
 
 
 async def release(tx: "Tx", group: str, units: Collection[Unit], owner: str) -> None:

@@ -121,7 +121,7 @@ class Reception:
             to[unit] = replace(self._held[unit], next=run[-1].offset + 1)
 
         async def moved(tx: "Tx") -> None:
-            await offsets.move(tx, self._intake.group.name, to)
+            offsets.move(tx, self._intake.group.name, to)
 
         await self._intake.take(pieces, moved)
         self._held.update(to)

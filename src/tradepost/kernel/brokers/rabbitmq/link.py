@@ -20,7 +20,7 @@ LIMIT_S: Final = 20  # for one thing that is asked of the server
 LEAVE_S: Final = 3.0
 HEARTBEAT_S: Final = 10  # twice of it without a sign of life, and the server gives us up
 OLDEST: Final = (3, 10)  # the first that dead-letters at least once
-FRAMES: Final = 2  # or messages of a channel that wait to be looked at; then the server has to wait
+FRAMES: Final = 100  # of a channel that wait to be looked at, none of them a message; then the server has to wait
 SCHEMES: Final = ("amqp", "amqps")
 
 C = TypeVar("C", bound=Channel)

@@ -2,17 +2,16 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
 from aiormq.channel import Channel
-from pamqp.commands import Basic
 
 from tradepost.kernel.brokers.envelope import NotAnEvent, decode
 from tradepost.kernel.brokers.port import Intake, nothing
 from tradepost.kernel.brokers.rabbitmq.frames import Arrived
-from tradepost.kernel.brokers.rabbitmq.link import Link, end_of
+from tradepost.kernel.brokers.rabbitmq.link import FRAMES, Link, end_of
 from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, Raw
 
 PREFETCH: Final = PIECE_EVENTS  # a quorum queue allows 2,000
@@ -25,12 +24,29 @@ class Delivery(NamedTuple):
     body: bytes
 
 
+class _Frames(asyncio.Queue[tuple[int, Any]]):
+    """What the connection has read for a channel. Messages pass it by: in it they would wait for a turn of the loop, a
+    few at a time."""
+
+    def __init__(self, arrive: Callable[[Arrived], Awaitable[None]]) -> None:
+        super().__init__(FRAMES)
+        self._arrive = arrive
+
+    async def put(self, item: tuple[int, Any]) -> None:
+        """In the connection's reader."""
+        if isinstance(item[1], Arrived):
+            await self._arrive(item[1])
+        else:
+            await super().put(item)
+
+
 class Inlet(Channel):
     """A channel that holds what arrives until it is taken. Beyond 8 MiB it leaves the rest to the server and to the
     network in between."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.frames = _Frames(self._hold)
         self._held: deque[Delivery] = deque()
         self._size = 0
         self._cancelled = False
@@ -74,11 +90,9 @@ class Inlet(Channel):
             self._room.set()
         return taken
 
-    async def _on_deliver_frame(self, frame: Basic.Deliver) -> None:
-        """In the channel's reader itself, where the library would start a task for each message."""
-        assert isinstance(frame, Arrived)
-        self._held.append(Delivery(frame.tag, frame.body))
-        self._size += len(frame.body)
+    async def _hold(self, arrived: Arrived) -> None:
+        self._held.append(Delivery(arrived.tag, arrived.body))
+        self._size += len(arrived.body)
         self._news.set()
         if self._size >= PIECE_BYTES:
             self._room.clear()
