@@ -6,6 +6,7 @@ Both shops have PostgreSQL servers of their own; one is left empty, into the oth
 python -m bench.million [--quick] [--runs 3]
 """
 
+import time
 from collections.abc import Callable
 from statistics import mean
 from typing import Any, Final
@@ -15,7 +16,6 @@ import uvloop
 
 from bench import load, reads, stored
 from bench.figures import Figure, Size, command, note
-from bench.placing import place
 from bench.processes import memory
 from bench.shop import Shop, filled_shop, open_shop, run_name
 
@@ -54,10 +54,10 @@ def _figures(empty: Shop, full: Shop, count: int, size: Size) -> list[Figure]:
     placed: dict[str, list[float]] = {"empty": [], "full": []}
     read: dict[str, list[float]] = {f"{name}_{kind}": [] for name in placed for kind in READ}
     for shop in (empty, full):
-        place(shop, size.of(5, 1))
+        _place(shop, size.of(5, 1))
     for _ in range(TURNS):
         for name, shop in (("empty", empty), ("full", full)):
-            placed[name].append(place(shop, size.of(10, 2)).outcome.per_s)
+            placed[name].append(_place(shop, size.of(10, 2)))
             asked = reads.requests(shop)
             for kind in READ:
                 read[f"{name}_{kind}"].append(reads.read(shop, asked[kind], size.of(4, 1)).per_s)
@@ -77,6 +77,15 @@ def _figures(empty: Shop, full: Shop, count: int, size: Size) -> list[Figure]:
         *shares,
         Figure("million.rss_mb", held.rss_mb, memories),
     ]
+
+
+def _place(shop: Shop, seconds: float) -> float:
+    """Orders a second; at this return all of them have arrived."""
+    began = time.time()
+    plan = load.Plan(shop.ports, shop.orders(), seconds, keys=run_name(), watched=shop.watched)
+    outcome = load.run(plan).only(201)
+    shop.settle(began, arrived=True)
+    return outcome.per_s
 
 
 async def _with(shop: Shop, work: Callable[[Any], Any]) -> None:

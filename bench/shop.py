@@ -173,10 +173,11 @@ class Shop:
         (row,) = self.fetch(_COUNTS, first_id(since))
         return Counts(**row)
 
-    def settle(self, since: float | None = None, patience_s: float = 600.0) -> float:
-        """Wait until every order since that moment is paid or cancelled; when that was. Without a moment, until all
-        parcels have arrived, all events have taken effect and all messages were sent. Errors: SystemExit."""
-        return uvloop.run(_settled(self.database_url, since, patience_s))
+    def settle(self, since: float | None = None, patience_s: float = 600.0, *, arrived: bool = False) -> float:
+        """Wait until every order since that moment is paid or cancelled, or has `arrived`; when that was. Without a
+        moment, until all parcels have arrived, all events have taken effect and all messages were sent. Errors:
+        SystemExit."""
+        return uvloop.run(_settled(self.database_url, since, patience_s, arrived))
 
 
 @contextmanager
@@ -276,13 +277,13 @@ async def _fetch(url: str, sql: str, *args: object) -> Sequence[Any]:
         await connection.close()
 
 
-async def _settled(url: str, since: float | None, patience_s: float) -> float:
+async def _settled(url: str, since: float | None, patience_s: float, arrived: bool) -> float:
     connection = await asyncpg.connect(url, server_settings={"enable_seqscan": "off"})
     try:
         until = time.monotonic() + patience_s
         while time.monotonic() < until:
             counts = Counts(**await connection.fetchrow(_COUNTS, first_id(since or 0)))
-            if since is not None and not counts.unsettled:
+            if since is not None and not (counts.unfinished if arrived else counts.unsettled):
                 return time.time()
             if since is None and not counts.unfinished:
                 found = await drained.undone(dict.fromkeys(NAMES, connection))

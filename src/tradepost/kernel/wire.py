@@ -21,11 +21,10 @@ SYNC: Final = b"S\0\0\0\x04"  # ... ends with it: after a failure the server pas
 class Wire:
     """An asyncpg connection's transport."""
 
-    __slots__ = ("_knows", "_transport", "begins", "commits")
+    __slots__ = ("_transport", "begins", "commits")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
-        self._knows = False  # has the two as prepared statements
         self.begins = False  # with the next statement
         self.commits = False  # with the next statement; see `commit_with`
 
@@ -39,14 +38,10 @@ class Wire:
         return getattr(self._transport, name)
 
     def _extended(self, data: Any) -> bytes:
-        parts = [] if self._knows else [_prepared(_BEGIN), _prepared(_COMMIT)]
-        if self.begins:
-            parts.append(_executed(_BEGIN))
+        parts = [_BEGIN, data] if self.begins else [data]
         if self.commits:
-            parts += (data[: -len(SYNC)], _executed(_COMMIT), SYNC)
-        else:
-            parts.append(data)
-        self._knows, self.begins, self.commits = True, False, False
+            parts[-1:] = data[: -len(SYNC)], _COMMIT, SYNC
+        self.begins = self.commits = False
         return b"".join(parts)
 
 
@@ -96,17 +91,10 @@ def _message(kind: bytes, body: bytes) -> bytes:
     return kind + (4 + len(body)).to_bytes(4, "big") + body
 
 
-def _prepared(sql: bytes) -> bytes:
-    return _message(b"P", b"%b\0%b\0\0\0" % (_name(sql), sql))
-
-
 def _executed(sql: bytes) -> bytes:
-    return _message(b"B", b"\0%b\0" % _name(sql) + bytes(6)) + _message(b"E", bytes(5))
+    """As a statement without a name: asyncpg names all of its own that are no longer than 15 KB."""
+    return _message(b"P", b"\0%b\0\0\0" % sql) + _message(b"B", bytes(8)) + _message(b"E", bytes(5))
 
 
-def _name(sql: bytes) -> bytes:
-    return b"tradepost " + sql
-
-
-_BEGIN: Final = b"BEGIN"
-_COMMIT: Final = b"COMMIT"
+_BEGIN: Final = _executed(b"BEGIN")
+_COMMIT: Final = _executed(b"COMMIT")
