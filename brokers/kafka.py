@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -53,17 +54,37 @@ log.index.size.max.bytes=1048576
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 """
+SECURED: Final = """\
+listener.name.sasl_ssl.ssl.keystore.type=PKCS12
+listener.name.sasl_ssl.ssl.keystore.location={keys}
+listener.name.sasl_ssl.ssl.keystore.password={secret}
+listener.name.sasl_ssl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+    user_{username}="{password}";
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+"""
+KEYS: Final = "keys.p12"
+SECRET: Final = "of-a-node-on-loopback"
 
 
-def node(folder: Path, port: int = PORT, jars: Path | None = None) -> Node:
+@dataclass(frozen=True)
+class Login:
+    """Who is let in by a second listener, two ports above the first: over TLS, with a name and a password, which may be
+    shown by PLAIN or by SCRAM-SHA-512."""
+
+    username: str
+    password: str
+
+
+def node(folder: Path, port: int = PORT, jars: Path | None = None, login: Login | None = None) -> Node:
     """A node whose files are in `folder`, and its jars in `jars`. Its controller listens on the port above `port`."""
     libraries = jars_in(folder.parent) if jars is None else jars
     return Node(
         name="Kafka",
         folder=folder.absolute(),
         address=f"{HOST}:{port}",
-        ports=(port, port + 1),
-        prepare=lambda: _prepare(folder.absolute(), port, libraries.absolute()),
+        ports=(port, port + 1) if login is None else (port, port + 1, port + 2),
+        prepare=lambda: _prepare(folder.absolute(), port, libraries.absolute(), login),
         answers=lambda: answers(port),
         clear=lambda: None,
     )
@@ -95,21 +116,58 @@ def install(jars: Path) -> None:
     packages.copy_jars(POM, jars)
 
 
-def _prepare(folder: Path, port: int, jars: Path) -> Launch:
+def certificate(folder: Path) -> Path:
+    """Where the certificate of a node with a login is: it is its own authority."""
+    return folder / "authority.pem"
+
+
+def _prepare(folder: Path, port: int, jars: Path, login: Login | None) -> Launch:
     if not is_installed(jars):
         raise packages.PackageError("Kafka is not installed: `make kafka` does it")
     properties, logging, data = folder / "server.properties", folder / "log4j2.properties", folder / "data"
     logging.write_text(LOGGING)
-    properties.write_text(CONFIGURATION.format(host=HOST, port=port, controller=port + 1, data=data))
+    configuration = CONFIGURATION.format(host=HOST, port=port, controller=port + 1, data=data)
+    if login is not None:
+        _certify(folder)
+        configuration = _with_login(configuration, folder, port + 2, login)
+    properties.write_text(configuration)
     java = ["java", HEAP, f"-Dlog4j2.configurationFile={logging}", "-cp", f"{jars}/*"]
     if not (data / "meta.properties").exists():
-        _format([*java, "kafka.tools.StorageTool"], properties)
+        _format([*java, "kafka.tools.StorageTool"], properties, login)
     return Launch([*java, node(folder, port, jars).mark, "kafka.Kafka", str(properties)], os.environ)
 
 
-def _format(tool: list[str], properties: Path) -> None:
+def _with_login(configuration: str, folder: Path, port: int, login: Login) -> str:
+    more = SECURED.format(keys=folder / KEYS, secret=SECRET, username=login.username, password=login.password)
+    for plain, secured in (
+        (f"listeners=PLAINTEXT://{HOST}:{port - 2}", f",SASL_SSL://{HOST}:{port}"),
+        ("map=PLAINTEXT:PLAINTEXT", ",SASL_SSL:SASL_SSL"),
+    ):
+        configuration = configuration.replace(plain, plain + secured)
+    return configuration + more
+
+
+def _certify(folder: Path) -> None:
+    """A key and a certificate of its own."""
+    keys = folder / KEYS
+    if certificate(folder).exists():
+        return
+    store = ["-alias", "node", "-keystore", str(keys), "-storetype", "PKCS12", "-storepass", SECRET]
+    name = ["-dname", "CN=tradepost", "-ext", f"san=ip:{HOST}", "-ext", "bc=ca:true", "-validity", "3650"]
+    for command in (
+        ["-genkeypair", "-keyalg", "EC", *name, *store],
+        ["-exportcert", "-rfc", "-file", str(certificate(folder)), *store],
+    ):
+        done = subprocess.run(["keytool", *command], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NodeError(f"Kafka's certificate can't be made:\n{done.stdout}{done.stderr}")
+
+
+def _format(tool: list[str], properties: Path, login: Login | None) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     command = [*tool, "format", "--standalone", f"--cluster-id={cluster}", "--config", str(properties)]
+    if login is not None:
+        command += ["--add-scram", f"SCRAM-SHA-512=[name={login.username},password={login.password}]"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NodeError(f"Kafka's storage can't be formatted:\n{done.stdout}{done.stderr}")

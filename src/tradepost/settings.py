@@ -54,15 +54,30 @@ class NotificationSettings(msgspec.Struct, frozen=True):
     mailbox: bool = False
 
 
+class KafkaLogin(msgspec.Struct, frozen=True):
+    """A name and a password, and the SASL mechanism that they are shown by."""
+
+    username: str
+    password: str
+    mechanism: str
+
+    def __repr__(self) -> str:
+        return f"{self.username} by {self.mechanism}"
+
+
 class BrokerSettings(msgspec.Struct, frozen=True):
     """What carries events from service to service: `log`, `rabbitmq` or `kafka`. A group's work is cut into `shards`
-    queues, a topic into `partitions`; neither number changes while messages are under way."""
+    queues, a topic into `partitions`; neither number changes while messages are under way. Over TLS, Kafka is known by
+    the system's authorities or those of a file."""
 
     kind: str
     rabbitmq_url: str = RABBITMQ_URL
     shards: int = 1
     kafka_bootstrap: str = KAFKA_BOOTSTRAP
     partitions: int = 6
+    kafka_tls: bool = False
+    kafka_authorities: str | None = None
+    kafka_login: KafkaLogin | None = None
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -106,13 +121,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         urls={name: _urls(name, value) for name, value in _of_services(environment, "URLS").items()},
         secret=_secret(environment),
         rate_limits=_one_of(environment, "TRADEPOST_RATE_LIMITS", ("on", "off")) == "on",
-        broker=BrokerSettings(
-            _one_of(environment, "TRADEPOST_BROKER", ("log", "rabbitmq", "kafka")),
-            environment.get("TRADEPOST_RABBITMQ_URL") or RABBITMQ_URL,
-            _count(environment, "TRADEPOST_RABBITMQ_SHARDS", 1, SHARDS_LIMIT),
-            environment.get("TRADEPOST_KAFKA_BOOTSTRAP") or KAFKA_BOOTSTRAP,
-            _count(environment, "TRADEPOST_KAFKA_PARTITIONS", 6, PARTITIONS_LIMIT),
-        ),
+        broker=_broker(environment),
         user=UserSettings(
             admin_email=environment.get("TRADEPOST_ADMIN_EMAIL", "admin@tradepost.local"),
             admin_password=environment.get("TRADEPOST_ADMIN_PASSWORD") or None,
@@ -131,6 +140,34 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
+def _broker(environment: Mapping[str, str]) -> BrokerSettings:
+    tls = environment.get("TRADEPOST_KAFKA_TLS") or "off"
+    if tls not in ("off", "on") and not Path(tls).is_file():
+        raise SettingsError(f"TRADEPOST_KAFKA_TLS is {tls!r}; expected off, on or a file of authorities")
+    return BrokerSettings(
+        _one_of(environment, "TRADEPOST_BROKER", ("log", "rabbitmq", "kafka")),
+        environment.get("TRADEPOST_RABBITMQ_URL") or RABBITMQ_URL,
+        _count(environment, "TRADEPOST_RABBITMQ_SHARDS", 1, SHARDS_LIMIT),
+        environment.get("TRADEPOST_KAFKA_BOOTSTRAP") or KAFKA_BOOTSTRAP,
+        _count(environment, "TRADEPOST_KAFKA_PARTITIONS", 6, PARTITIONS_LIMIT),
+        kafka_tls=tls != "off",
+        kafka_authorities=None if tls in ("off", "on") else tls,
+        kafka_login=_kafka_login(environment, is_private=tls != "off"),
+    )
+
+
+def _kafka_login(environment: Mapping[str, str], *, is_private: bool) -> KafkaLogin | None:
+    username, password = (environment.get(f"TRADEPOST_KAFKA_{name}") or None for name in ("USERNAME", "PASSWORD"))
+    mechanism = _one_of(environment, "TRADEPOST_KAFKA_SASL", ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"))
+    if username is None and password is None:
+        return None
+    if username is None or password is None:
+        raise SettingsError("TRADEPOST_KAFKA_USERNAME and TRADEPOST_KAFKA_PASSWORD need one another: set both or none")
+    if mechanism == "PLAIN" and not is_private:
+        raise SettingsError("TRADEPOST_KAFKA_SASL=PLAIN sends the password as it is: set TRADEPOST_KAFKA_TLS, too")
+    return KafkaLogin(username, password, mechanism)
+
+
 def _of_services(environment: Mapping[str, str], what: str) -> dict[str, str]:
     """The variables `TRADEPOST_<SERVICE>_<what>` that are set, by the service's name."""
     found = [(_OF_SERVICE.fullmatch(name), value) for name, value in environment.items()]
@@ -141,6 +178,8 @@ def _urls(service: str, text: str) -> tuple[str, ...]:
     urls = tuple(url.strip().rstrip("/") for url in text.split(",") if url.strip())
     for url in urls:
         parts = urlsplit(url)
+        if parts.username is not None:
+            raise SettingsError(f"TRADEPOST_{service.upper()}_URLS names a user: services know none, leave it out")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
             raise SettingsError(
                 f"TRADEPOST_{service.upper()}_URLS has {url!r}; expected http://host:port, several with commas between"

@@ -66,8 +66,10 @@ class Shop:
         return events
 
 
-def shop_on(bootstrap: str, handler: Callable[[Tx, Sequence[Event[Any]]], Awaitable[None]] = record) -> Shop:
-    """A publisher that nobody else has; its group calls `handler`."""
+def shop_on(
+    bootstrap: str, handler: Callable[[Tx, Sequence[Event[Any]]], Awaitable[None]] = record, **more: Any
+) -> Shop:
+    """A publisher that nobody else has; its group calls `handler`. `more` is for the settings."""
     source = f"test{uuid4().hex[:12]}"
 
     class Moved(Fact, frozen=True, kw_only=True):
@@ -77,7 +79,7 @@ def shop_on(bootstrap: str, handler: Callable[[Tx, Sequence[Event[Any]]], Awaita
         poison: bool = False
 
     group = Group("recorder", (on(Moved, handler),))
-    settings = BrokerSettings("kafka", kafka_bootstrap=bootstrap, partitions=PARTITIONS)
+    settings = BrokerSettings("kafka", kafka_bootstrap=bootstrap, partitions=PARTITIONS, **more)
     return Shop(source, open_broker(settings, Topology((source,), (group,))), bootstrap, group)
 
 

@@ -11,6 +11,7 @@ from tests import databases
 from tests.brokers.proxy import Proxy
 from tradepost.kernel.brokers.enrolment import check
 from tradepost.kernel.brokers.kafka.broker import Kafka
+from tradepost.kernel.brokers.kafka.connection import Cluster
 from tradepost.kernel.brokers.port import Broker, BrokerError, Intake, Moved, Publisher, Topology, Unit
 from tradepost.kernel.brokers.rabbitmq import RabbitMQ
 from tradepost.kernel.brokers.rabbitmq.topology import LIMITS, Limits
@@ -163,7 +164,7 @@ class Part:
         else:
             self.proxy = Proxy(int(self._address.rpartition(":")[2]), renames=True)
             await self.proxy.start()
-            broker = Kafka(f"127.0.0.1:{self.proxy.port}", self._cuts or PARTITIONS, self._topology)
+            broker = Kafka(Cluster(f"127.0.0.1:{self.proxy.port}"), self._cuts or PARTITIONS, self._topology)
         await broker.declare()
         return broker
 

@@ -14,6 +14,7 @@ from tests import databases
 from tests.brokers.behaviour.part import Hooks, Part
 from tests.brokers.behaviour.things import Facts, Handler, facts_of, recording
 from tradepost.kernel.brokers.kafka import topics
+from tradepost.kernel.brokers.kafka.connection import Cluster
 from tradepost.kernel.database import Database, Tx, connect
 from tradepost.kernel.events import Cause, Fact
 from tradepost.kernel.log.subscription import Group, on
@@ -220,4 +221,4 @@ async def _remove(server: str, name: str, bootstrap: str) -> None:
     connection = await asyncpg.connect(server)
     await connection.execute(f"DROP ROLE {role_of(name)}")
     await connection.close()
-    await topics.reset(bootstrap, [name])
+    await topics.reset(Cluster(bootstrap), [name])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from aiokafka import TopicPartition
 
 from tradepost.kernel.brokers.kafka import offsets, topics
-from tradepost.kernel.brokers.kafka.connection import ends_of, firsts_of, reading
+from tradepost.kernel.brokers.kafka.connection import Cluster, ends_of, firsts_of, reading
 from tradepost.kernel.brokers.kafka.publisher import KafkaPublisher
 from tradepost.kernel.brokers.kafka.reception import Reception
 from tradepost.kernel.brokers.kafka.topics import topic_of
@@ -29,28 +29,28 @@ class Kafka:
     kind = KIND
     together = True
 
-    def __init__(self, bootstrap: str, partitions: int, topology: Topology) -> None:
-        self._bootstrap, self._partitions, self._topology = bootstrap, partitions, topology
+    def __init__(self, cluster: Cluster, partitions: int, topology: Topology) -> None:
+        self._cluster, self._partitions, self._topology = cluster, partitions, topology
         self.skipped: Counter[str] = Counter()
 
     async def declare(self) -> None:
         """Make the topics that are missing; one that is other than wanted is told, and used as it is. Errors:
         BrokerError."""
-        await topics.declare(self._bootstrap, self._topology.publishers, self._partitions)
+        await topics.declare(self._cluster, self._topology.publishers, self._partitions)
 
     async def reset(self) -> None:
         """Remove the topics with all that is in them, and return when they are gone. Errors: BrokerError."""
-        await topics.reset(self._bootstrap, self._topology.publishers)
+        await topics.reset(self._cluster, self._topology.publishers)
 
     async def units(self, group: Group) -> Sequence[Unit]:
         """The partitions of the topics of all publishers that the group reads. Errors: BrokerError."""
-        counts = await topics.partitions(self._bootstrap, group.sources())
+        counts = await topics.partitions(self._cluster, group.sources())
         return [Unit(source, number) for source, count in counts.items() for number in range(count)]
 
     async def begin(self, group: Group, *, fresh: bool = False) -> Moved:  # noqa: ARG002 - an offset leaves all before it
         """Look where the topics end now; the answer stores that as where the group begins. Errors: BrokerError."""
         places = _places(await self.units(group))
-        async with reading(self._bootstrap) as consumer:
+        async with reading(self._cluster) as consumer:
             ends = {places[place]: end for place, end in (await ends_of(consumer, places)).items()}
 
         async def begun(tx: "Tx") -> None:
@@ -60,12 +60,12 @@ class Kafka:
 
     def publisher(self) -> KafkaPublisher:
         """For one relay."""
-        return KafkaPublisher(self._bootstrap)
+        return KafkaPublisher(self._cluster)
 
     async def receive(self, units: Sequence[Unit], intake: Intake) -> None:
         """Take in what comes in these partitions, until cancelled. Errors: BrokerError; OffsetGone; Fenced; whatever
         `intake.take` says."""
-        async with reading(self._bootstrap) as consumer:
+        async with reading(self._cluster) as consumer:
             await Reception(consumer, units, intake, self.skipped).run()
 
     async def release(self, units: Sequence[Unit], intake: Intake) -> None:
@@ -77,7 +77,7 @@ class Kafka:
         """How many records lie before the group, whose offsets are in `db`. Errors: BrokerError."""
         places = _places(await self.units(group))
         stored = await offsets.stored(db, group.name)
-        async with reading(self._bootstrap) as consumer:
+        async with reading(self._cluster) as consumer:
             firsts = await firsts_of(consumer, [place for place, unit in places.items() if unit not in stored])
             ends = await ends_of(consumer, places)
         return sum(max(0, end - stored.get(places[place], firsts.get(place, end))) for place, end in ends.items())
@@ -91,6 +91,7 @@ def _places(units: Sequence[Unit]) -> dict[TopicPartition, Unit]:
 
 
 def open_broker(settings: "BrokerSettings", topology: Topology) -> Kafka:
-    """Kafka at `settings.kafka_bootstrap`; nothing is connected yet."""
+    """The Kafka of the settings; nothing is connected yet."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs each attempt; what fails is told by our errors
-    return Kafka(settings.kafka_bootstrap, settings.partitions, topology)
+    cluster = Cluster(settings.kafka_bootstrap, settings.kafka_tls, settings.kafka_authorities, settings.kafka_login)
+    return Kafka(cluster, settings.partitions, topology)

@@ -1,15 +1,20 @@
 """Connections to Kafka: opened, and left within a few seconds whatever state they are in."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
+import ssl
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from tradepost.kernel.brokers.port import BrokerError
+
+if TYPE_CHECKING:
+    from tradepost.settings import KafkaLogin
 
 CLIENT: Final = "tradepost"
 REQUEST_MS: Final = 10_000
@@ -19,6 +24,33 @@ FETCH_WAIT_MS: Final = 500  # how long the broker holds an idle consumer's quest
 FETCH_BYTES: Final = 8 * 1024 * 1024
 FETCH_PARTITION_BYTES: Final = 1024 * 1024  # a larger record comes alone
 LOOK_MS: Final = 2_000  # how often an idle consumer looks around by itself; news wakes it at once
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where Kafka is and how we are let in: over TLS with the system's authorities or those of the file `authorities`,
+    and with a name and a password."""
+
+    bootstrap: str
+    tls: bool = False
+    authorities: str | None = None
+    login: "KafkaLogin | None" = None
+
+    def options(self) -> Mapping[str, Any]:
+        """What each of the library's clients is told."""
+        login = self.login
+        found = {
+            "bootstrap_servers": self.bootstrap,
+            "client_id": CLIENT,
+            "request_timeout_ms": REQUEST_MS,
+            "retry_backoff_ms": RETRY_MS,
+            "security_protocol": f"{'SASL_' if login else ''}{'SSL' if self.tls else 'PLAINTEXT'}",
+            "ssl_context": ssl.create_default_context(cafile=self.authorities) if self.tls else None,
+        }
+        if login is not None:
+            found["sasl_mechanism"] = login.mechanism
+            found["sasl_plain_username"], found["sasl_plain_password"] = login.username, login.password
+        return found
 
 
 @contextmanager
@@ -33,19 +65,16 @@ def told(doing: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def reading(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def reading(cluster: Cluster) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without a group: what it reads is assigned by hand, and its offsets are stored elsewhere."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        client_id=CLIENT,
+        **cluster.options(),
         enable_auto_commit=False,
         auto_offset_reset="none",
         fetch_max_wait_ms=FETCH_WAIT_MS,
         fetch_max_bytes=FETCH_BYTES,
         max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
         consumer_timeout_ms=LOOK_MS,
-        request_timeout_ms=REQUEST_MS,
-        retry_backoff_ms=RETRY_MS,
     )
     try:
         with told("connect"):
@@ -56,11 +85,9 @@ async def reading(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 @asynccontextmanager
-async def administering(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def administering(cluster: Cluster) -> AsyncIterator[AIOKafkaAdminClient]:
     """Who may look at topics, make and remove them."""
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=bootstrap, client_id=CLIENT, request_timeout_ms=REQUEST_MS, retry_backoff_ms=RETRY_MS
-    )
+    admin = AIOKafkaAdminClient(**cluster.options())
     try:
         with told("connect"):
             await admin.start()

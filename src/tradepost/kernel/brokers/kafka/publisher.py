@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from tradepost.kernel.brokers.envelope import CONTENT_TYPE, encode
-from tradepost.kernel.brokers.kafka.connection import CLIENT, REQUEST_MS, RETRY_MS, leave, told
+from tradepost.kernel.brokers.kafka.connection import Cluster, leave, told
 from tradepost.kernel.brokers.kafka.topics import MESSAGE_BYTES, topic_of
 from tradepost.kernel.log.batch import Raw
 
@@ -24,8 +24,8 @@ HEADERS: Final = [("content-type", CONTENT_TYPE.encode())]
 class KafkaPublisher:
     """A producer, thrown away after any failure: what it had under way may have arrived or not."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self._producer: AIOKafkaProducer | None = None
 
     async def publish(self, source: str, events: Sequence[Raw]) -> None:
@@ -47,15 +47,12 @@ class KafkaPublisher:
     async def _open(self) -> AIOKafkaProducer:
         if self._producer is None:
             self._producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
-                client_id=CLIENT,
+                **self._cluster.options(),
                 acks="all",
                 enable_idempotence=True,
                 linger_ms=0,
                 max_batch_size=BATCH_BYTES,
                 max_request_size=MESSAGE_BYTES,
-                request_timeout_ms=REQUEST_MS,
-                retry_backoff_ms=RETRY_MS,
             )
             await self._producer.start()
         return self._producer

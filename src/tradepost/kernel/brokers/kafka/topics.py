@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
-from tradepost.kernel.brokers.kafka.connection import administering, told
+from tradepost.kernel.brokers.kafka.connection import Cluster, administering, told
 from tradepost.kernel.brokers.port import BrokerError
 
 REPLICAS: Final = 3  # fewer where there are fewer brokers
@@ -36,10 +36,10 @@ def topic_of(source: str) -> str:
     return f"{source}_events"
 
 
-async def declare(bootstrap: str, sources: Sequence[str], partitions: int) -> None:
+async def declare(cluster: Cluster, sources: Sequence[str], partitions: int) -> None:
     """Make the topics that are missing; where one is other than wanted a line says so. Errors: BrokerError."""
     names = [topic_of(source) for source in sources]
-    async with administering(bootstrap) as admin:
+    async with administering(cluster) as admin:
         with told("declare topics"):
             there = await _partitions(admin)
             await _create(admin, [name for name in names if name not in there], partitions)
@@ -49,10 +49,10 @@ async def declare(bootstrap: str, sources: Sequence[str], partitions: int) -> No
                 logger.warning("topic_differs", topic=name, why=why)
 
 
-async def reset(bootstrap: str, sources: Sequence[str]) -> None:
+async def reset(cluster: Cluster, sources: Sequence[str]) -> None:
     """Remove the topics with all that is in them; returns when they are gone. Errors: BrokerError."""
     names = [topic_of(source) for source in sources]
-    async with administering(bootstrap) as admin:
+    async with administering(cluster) as admin:
         with told("remove topics"):
             there = await _partitions(admin)
             if doomed := [name for name in names if name in there]:
@@ -61,9 +61,9 @@ async def reset(bootstrap: str, sources: Sequence[str]) -> None:
             await _settle(admin, absent=names)
 
 
-async def partitions(bootstrap: str, sources: Sequence[str]) -> Mapping[str, int]:
+async def partitions(cluster: Cluster, sources: Sequence[str]) -> Mapping[str, int]:
     """How many partitions the topic of each publisher has. Errors: BrokerError when one is missing."""
-    async with administering(bootstrap) as admin:
+    async with administering(cluster) as admin:
         with told("look at topics"):
             there = await _partitions(admin)
     for source in sources:

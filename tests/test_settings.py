@@ -1,0 +1,41 @@
+"""Settings that can't be used are told by name, and without what they hold of secrets."""
+
+from pathlib import Path
+
+import pytest
+
+from tradepost.settings import KafkaLogin, SettingsError, read
+
+LOGIN = {"TRADEPOST_KAFKA_USERNAME": "shop", "TRADEPOST_KAFKA_PASSWORD": "hush-hush"}
+
+
+def test_kafka_is_reached_as_it_is_said(tmp_path: Path) -> None:
+    authority = tmp_path / "authority.pem"
+    authority.touch()
+    plain = read({}).broker
+    public = read({"TRADEPOST_KAFKA_TLS": "on", **LOGIN, "TRADEPOST_KAFKA_SASL": "PLAIN"}).broker
+    own = read({"TRADEPOST_KAFKA_TLS": str(authority), **LOGIN}).broker
+
+    assert (plain.kafka_tls, plain.kafka_authorities, plain.kafka_login) == (False, None, None)
+    assert (public.kafka_tls, public.kafka_authorities) == (True, None)
+    assert public.kafka_login == KafkaLogin("shop", "hush-hush", "PLAIN")
+    assert (own.kafka_tls, own.kafka_authorities) == (True, str(authority))
+    assert own.kafka_login == KafkaLogin("shop", "hush-hush", "SCRAM-SHA-512")
+    assert "hush-hush" not in repr(own)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"TRADEPOST_KAFKA_TLS": "/no/such/file"}, "KAFKA_TLS is '/no/such/file'; expected off, on or a file"),
+        ({"TRADEPOST_KAFKA_PASSWORD": "hush-hush"}, "TRADEPOST_KAFKA_USERNAME and .* set both or none"),
+        ({"TRADEPOST_KAFKA_USERNAME": "shop"}, "TRADEPOST_KAFKA_USERNAME and .* set both or none"),
+        ({**LOGIN, "TRADEPOST_KAFKA_SASL": "PLAIN"}, "sends the password as it is: set TRADEPOST_KAFKA_TLS"),
+        ({**LOGIN, "TRADEPOST_KAFKA_SASL": "GSSAPI"}, "TRADEPOST_KAFKA_SASL is 'GSSAPI'; expected SCRAM-SHA-512, "),
+        ({"TRADEPOST_ORDER_URLS": "http://shop:hush-hush@10.0.0.1:8001"}, "TRADEPOST_ORDER_URLS names a user"),
+    ],
+)
+def test_what_cannot_be_used_is_told_by_name(variables: dict[str, str], told: str) -> None:
+    with pytest.raises(SettingsError, match=told) as error:
+        read(variables)
+    assert "hush-hush" not in str(error.value)
