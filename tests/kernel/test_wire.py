@@ -17,7 +17,10 @@ from tradepost.kernel.wire import BIND, SYNC, Wire
 PATIENCE_S = 10.0
 LOCK = "SELECT pg_advisory_xact_lock($1)"
 WAIT = "INSERT INTO thing (key, version) SELECT $1, 1 WHERE pg_advisory_xact_lock(7) IS NOT NULL"
-WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+WAITING = """
+SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted
+"""
 OPEN = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = 'tradepost_probe' AND state LIKE 'idle in transaction%'

@@ -18,9 +18,10 @@ POOL_SIZE: Final = 6
 SESSION: Final = {
     "default_transaction_isolation": "read committed",  # what the locks rely on, whatever the server's default is
     # These free the locks of a process that was paused. Between preparing a statement and executing it a session is not
-    # idle for PostgreSQL: only the limit of the statement ends it then. While we are awake, our own comes first.
+    # idle for PostgreSQL, and hears of no other limit than the last. While we are awake, our own comes first.
     "idle_in_transaction_session_timeout": "60s",
     "statement_timeout": "70s",
+    "transaction_timeout": "300s",
 }
 
 LOST: Final = (

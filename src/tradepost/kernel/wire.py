@@ -14,6 +14,7 @@ from asyncpg.protocol import Protocol, protocol
 from tradepost.kernel.pool import Connection
 
 COMMAND_TIMEOUT_S: Final = 60.0
+SINCE: Final = {"transaction_timeout": 17}  # the first major version that knows a setting
 BIND: Final = ord("B")  # a packet of asyncpg's begins with it when a prepared statement is to be executed, and ...
 SYNC: Final = b"S\0\0\0\x04"  # ... ends with it: after a failure the server passes over everything up to there
 
@@ -70,11 +71,20 @@ async def commit_with(connection: Any, sql: str) -> None:
 
 
 def opener(url: str, settings: Mapping[str, str]) -> Callable[[], Awaitable[Connection]]:
-    """How a pool opens its connections to `url`, with these settings of the session."""
+    """How a pool opens its connections to `url`, with these settings of the session, as far as the server knows them.
+    What was prepared stays so: preparing anew within a transaction is what a process should not be paused at."""
     _adapt_asyncpg()
+    at_once = {name: value for name, value in settings.items() if name not in SINCE}
 
     async def opened() -> Connection:
-        return await asyncpg.connect(url, command_timeout=COMMAND_TIMEOUT_S, server_settings=dict(settings))
+        connection = await asyncpg.connect(
+            url, command_timeout=COMMAND_TIMEOUT_S, server_settings=at_once, max_cached_statement_lifetime=0
+        )
+        version = connection.get_server_version().major
+        for name in settings.keys() - at_once.keys():
+            if version >= SINCE[name]:
+                await connection.fetchval("SELECT set_config($1, $2, false)", name, settings[name])
+        return connection
 
     return opened
 

@@ -13,7 +13,11 @@ BEAT_S: Final = 0.1
 STANDBY_S: Final = 0.05
 BACK_OFF_S: Final = (0.05, 0.1, 0.2)
 STALE_S: Final = 2.0
-LOCKS_FREE: Final = {"idle_in_transaction_session_timeout": "2s", "statement_timeout": "10s"}
+LOCKS_FREE: Final = {
+    "idle_in_transaction_session_timeout": "2s",
+    "statement_timeout": "10s",
+    "transaction_timeout": "5s",
+}
 HEARTBEAT_S: Final = 1
 
 

@@ -43,9 +43,8 @@ async def declare(cluster: Cluster, sources: Sequence[str], partitions: int) -> 
         with told("declare topics"):
             there = await _partitions(admin)
             await _create(admin, [name for name in names if name not in there], partitions)
-            await _settle(admin, present=names)
-            found = {name: there[name] for name in names if name in there}
-            for name, why in await _differences(admin, found, partitions):
+            there = await _settle(admin, present=names)  # somebody else may have made what was missing, and otherwise
+            for name, why in await _differences(admin, {name: there[name] for name in names}, partitions):
                 logger.warning("topic_differs", topic=name, why=why)
 
 
@@ -88,11 +87,14 @@ async def _create(admin: AIOKafkaAdminClient, names: Sequence[str], partitions: 
     _raise((code for _, code, *_ in answer.topic_errors), TopicAlreadyExistsError)
 
 
-async def _settle(admin: AIOKafkaAdminClient, *, present: Sequence[str] = (), absent: Sequence[str] = ()) -> None:
-    """Until the broker that we ask knows it as well."""
+async def _settle(
+    admin: AIOKafkaAdminClient, *, present: Sequence[str] = (), absent: Sequence[str] = ()
+) -> dict[str, int]:
+    """Wait until the broker that we ask knows it as well; the partitions of all topics then."""
     async with asyncio.timeout(SETTLE_S):
         while (there := await _partitions(admin)).keys() & set(absent) or not there.keys() >= set(present):
             await asyncio.sleep(LOOK_AGAIN_S)
+    return there
 
 
 async def _differences(
