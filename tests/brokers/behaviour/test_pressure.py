@@ -73,12 +73,12 @@ async def test_who_takes_in_slowly_holds_a_bounded_part_of_what_waits(shop: Shop
 
 
 async def _rests(part: Part) -> None:
-    """Until nothing comes any more."""
+    """Until nothing comes any more but answers that there is nothing."""
     seen: list[int] = []
 
     async def rests() -> bool:
         seen.append(part.net.passed["down"])
-        return len(seen) > 50 and seen[-1] - seen[-50] < 1_000
+        return len(seen) > 50 and seen[-1] - seen[-50] < MEGABYTE / 10
 
     await until(rests, "it takes no more")
 
