@@ -82,7 +82,7 @@ def _figures(empty: Shop, full: Shop, count: int, size: Size) -> list[Figure]:
 def _place(shop: Shop, seconds: float) -> float:
     """Orders a second; at this return all of them have arrived."""
     began = time.time()
-    plan = load.Plan(shop.ports, shop.orders(), seconds, keys=run_name(), watched=shop.watched)
+    plan = load.Plan(shop.ports, shop.orders(), seconds, keys=run_name())
     outcome = load.run(plan).only(201)
     shop.settle(began, arrived=True)
     return outcome.per_s

@@ -8,19 +8,15 @@ import asyncpg
 import pytest
 
 from tests import databases
+from tests.kernel.log.probing import someone_waits, until
 from tests.kernel.test_database import said, say
 from tests.kernel.test_writes import keep, kept
 from tradepost.kernel.database import CommitUnknown, Database, connect
 from tradepost.kernel.migrate import role_of, url_as
 from tradepost.kernel.wire import BIND, SYNC, Wire
 
-PATIENCE_S = 10.0
 LOCK = "SELECT pg_advisory_xact_lock($1)"
 WAIT = "INSERT INTO thing (key, version) SELECT $1, 1 WHERE pg_advisory_xact_lock(7) IS NOT NULL"
-WAITING = """
-SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
-WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted
-"""
 OPEN = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = 'tradepost_probe' AND state LIKE 'idle in transaction%'
@@ -75,7 +71,7 @@ async def test_what_was_locked_is_locked_until_all_is_written(one: Database, sup
 
 @pytest.mark.parametrize("events", [0, 1, 40])
 async def test_a_last_write_that_fails_leaves_nothing_and_a_connection_that_is_as_new(
-    one: Database, superuser: Any, packets: list[bytes], events: int
+    one: Database, superuser: Any, events: int
 ) -> None:
     for _ in range(2):  # prepared and not
         with pytest.raises(asyncpg.NotNullViolationError):  # noqa: PT012
@@ -85,7 +81,6 @@ async def test_a_last_write_that_fails_leaves_nothing_and_a_connection_that_is_a
                 for _ in range(events):
                     say(tx, "lost")
     assert await superuser.fetchval(OPEN) == 0
-    packets.clear()
     await work(one, "kept")
     assert (await kept(one), await said(one)) == (["kept"], ["kept"])
     assert await one.fetchval("SELECT count(*) FROM thing") == 0
@@ -148,9 +143,7 @@ async def test_whoever_gives_up_leaves_nothing_open(one: Database, superuser: An
     async with superuser.transaction():
         await superuser.execute("SELECT pg_advisory_xact_lock(7)")
         task = asyncio.create_task(begin())
-        async with asyncio.timeout(PATIENCE_S):
-            while not await superuser.fetchval(WAITING):
-                await asyncio.sleep(0.01)
+        await until(lambda: someone_waits(superuser))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -173,9 +166,7 @@ async def test_a_connection_lost_while_it_writes_and_commits_leaves_the_outcome_
     async with superuser.transaction():
         await superuser.execute("SELECT pg_advisory_xact_lock(7)")
         task = asyncio.create_task(begin())
-        async with asyncio.timeout(PATIENCE_S):
-            while not await superuser.fetchval(WAITING):
-                await asyncio.sleep(0.01)
+        await until(lambda: someone_waits(superuser))
         await superuser.execute("SELECT pg_terminate_backend($1)", pid)
         with pytest.raises(CommitUnknown):
             await task

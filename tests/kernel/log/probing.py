@@ -20,6 +20,10 @@ from tradepost.kernel.pool import Pool
 from tradepost.kernel.tasks import end
 
 PATIENCE_S = 10.0
+_WAITERS = """
+SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+WHERE datname = current_database() AND NOT granted
+"""
 
 
 class ProbeMoved(Fact, frozen=True, kw_only=True):
@@ -135,6 +139,11 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not await holds():
             await asyncio.sleep(0.02)
+
+
+async def someone_waits(connection: Any) -> bool:
+    """Whether a lock of this database is waited for."""
+    return bool(await connection.fetchval(_WAITERS))
 
 
 async def caught_up(db: Database, url: str, *groups: Group) -> None:

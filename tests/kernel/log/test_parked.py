@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from tests.kernel.log.probing import (
-    PATIENCE_S,
     RECORD,
     ProbeMoved,
     caught_up,
@@ -16,6 +15,8 @@ from tests.kernel.log.probing import (
     move,
     parked,
     record,
+    someone_waits,
+    until,
     with_handler,
 )
 from tradepost.kernel.database import Database, Tx
@@ -23,10 +24,6 @@ from tradepost.kernel.events import Event
 from tradepost.kernel.log.parked import drop, list_parked, retry
 
 LOCK = "SELECT pg_advisory_xact_lock($1)"
-WAITS = """
-SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
-WHERE datname = current_database() AND NOT granted
-"""
 POSITION = "SELECT parked FROM cursor WHERE \"group\" = 'recorder'"
 
 
@@ -86,9 +83,7 @@ async def test_a_retry_that_meets_a_consumer_at_work_is_done_again(waiting: Data
     async with waiting.transaction() as tx:
         await tx.fetchval(LOCK, 5)
         retrying = asyncio.create_task(retry(waiting, with_handler(locking), "bad"))
-        async with asyncio.timeout(PATIENCE_S):
-            while not await waiting.fetchval(WAITS):
-                await asyncio.sleep(0.01)
+        await until(lambda: someone_waits(waiting))
         await tx.execute("UPDATE cursor SET seen_at = now() WHERE source = $1", "probe")  # as one that moves last does
     assert await retrying == 3
     assert await parked(waiting) == [("worse", 1)]

@@ -1,6 +1,7 @@
 """What a group could not digest: to see it, to apply it after all, to give it up. The key waits until then."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -65,13 +66,10 @@ async def list_parked(db: "Database", group: str | None = None) -> Sequence[Park
 
 async def retry(db: "Database", group: Group, key: str) -> int:
     """Apply the key's events in their order, all or none; how many. Errors: the handler's, and then nothing changed."""
-    for left in reversed(range(TRIES)):
-        try:
+    for _ in range(TRIES - 1):
+        with suppress(asyncpg.DeadlockDetectedError):  # with the consumer, which locks its place after what it works on
             return await _retry(db, group, key)
-        except asyncpg.DeadlockDetectedError:  # with the consumer, which locks its place after what it works on
-            if not left:
-                raise
-    raise AssertionError
+    return await _retry(db, group, key)
 
 
 async def _retry(db: "Database", group: Group, key: str) -> int:
