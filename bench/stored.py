@@ -12,7 +12,7 @@ Nothing may run on the database meanwhile.
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -108,19 +108,21 @@ async def multiply(url: str, copies: int, told: Callable[[int], None] = lambda _
         if not shape["orders"] or shape["unfinished"] or shape["first"] < FIRST_NUMBER:
             raise WrongPattern(f"{shape['unfinished']} of {shape['orders']} orders are not completed, or not numbered")
         tokens, tables = await _pattern(connection)
-    finished = dict.fromkeys(SCHEMAS, 0)
+    async with AsyncExitStack() as stack:
+        loaders = {schema: await stack.enter_async_context(_connected(url)) for schema in SCHEMAS}
+        for loader in loaders.values():
+            await loader.execute("SET synchronous_commit = off")
 
-    async def load(schema: str) -> None:
-        async with _connected(url) as one:
-            for number in range(copies, 0, -1):  # the oldest first, so that indexes grow at their end
-                made = [_replaced(token, number, shape["orders"]) for token in tokens]
-                for table in tables:
-                    if table.schema == schema:
-                        await _copy_in(one, table, made)
-                finished[schema] += 1
-                told(min(finished.values()))
+        async def load(schema: str, made: Sequence[bytes]) -> None:
+            for table in tables:
+                if table.schema == schema:
+                    await _copy_in(loaders[schema], table, made)
 
-    await asyncio.gather(*(load(schema) for schema in SCHEMAS))
+        for number in range(copies, 0, -1):  # the oldest first, so that indexes grow at their end
+            made = [_replaced(token, number, shape["orders"]) for token in tokens]
+            await asyncio.gather(*(load(schema, made) for schema in SCHEMAS))
+            told(copies + 1 - number)
+
     async with _connected(url) as connection:
         await connection.execute(_KEYS.replace("$1", str(FIRST_NUMBER)))
         await connection.execute(_STOCK)

@@ -24,6 +24,7 @@ from tradepost.contracts.payment import PaymentRefunded
 from tradepost.contracts.user import UserRegistered
 from tradepost.kernel.database import Database, connect
 from tradepost.kernel.events import Event, Fact
+from tradepost.kernel.http.body import ListQuery
 from tradepost.kernel.http.endpoint import Caller, Request
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.log.watch import Watch
@@ -143,15 +144,8 @@ class Shop:
 
     async def deliveries(self) -> list[DeliveryView]:
         """All of them, oldest first."""
-        found = await queries.deliveries(
-            self.db,
-            order_id=None,
-            channel=None,
-            status=None,
-            starting_after=None,
-            ending_before=None,
-            limit=100,
-        )
+        every = ListQuery(limit=100)
+        found = await queries.deliveries(self.db, every, order_id=None, channel=None, status=None)
         return list(found.data)[::-1]
 
     async def told(self) -> list[tuple[str, str, str | None, str]]:

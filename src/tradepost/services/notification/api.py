@@ -36,13 +36,7 @@ async def list_deliveries(request: Request[None, DeliveryQuery], desk: Desk) -> 
     """What was sent or is to be, newest first."""
     wanted = request.query
     return await queries.deliveries(
-        desk.db,
-        order_id=wanted.order_id,
-        channel=wanted.channel,
-        status=wanted.status,
-        starting_after=wanted.starting_after,
-        ending_before=wanted.ending_before,
-        limit=wanted.limit,
+        desk.db, wanted, order_id=wanted.order_id, channel=wanted.channel, status=wanted.status
     )
 
 

@@ -7,7 +7,8 @@ import msgspec
 
 from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.errors import NotFound
-from tradepost.kernel.http.body import ListOf, page
+from tradepost.kernel.http.body import ListOf, ListQuery, page
+from tradepost.kernel.paging import read_page
 from tradepost.services.notification.domain import Channel, Status
 
 MAILBOX_PAGE: Final = 20
@@ -54,32 +55,11 @@ async def delivery(db: Database | Tx, delivery_id: str) -> DeliveryView:
 
 
 async def deliveries(
-    db: Database,
-    *,
-    order_id: str | None,
-    channel: Channel | None,
-    status: Status | None,
-    starting_after: str | None,
-    ending_before: str | None,
-    limit: int,
+    db: Database, query: ListQuery, *, order_id: str | None, channel: Channel | None, status: Status | None
 ) -> ListOf[DeliveryView]:
     """A page of the deliveries that fit, newest first."""
-    conditions, args = ["true"], list[object]([limit + 1])
-    for condition, value in (
-        ("order_id = ${}", order_id),
-        ("channel = ${}", channel),
-        ("status = ${}", status),
-        ("id < ${}", starting_after),
-        ("id > ${}", ending_before),
-    ):
-        if value is not None:
-            args.append(value)
-            conditions.append(condition.format(len(args)))
-    order = "DESC" if ending_before is None else "ASC"
-    rows = await db.fetch(
-        f"SELECT {_COLUMNS} FROM delivery WHERE {' AND '.join(conditions)} ORDER BY id {order} LIMIT $1", *args
-    )
-    return page([_view(row) for row in rows], limit, backwards=ending_before is not None)
+    asked = (("order_id = {}", order_id), ("channel = {}", channel), ("status = {}", status))
+    return await read_page(db, "delivery", _COLUMNS, [one for one in asked if one[1] is not None], query, _view)
 
 
 async def mailbox(db: Database, to: str, starting_after: str | None) -> ListOf[DeliveryView]:

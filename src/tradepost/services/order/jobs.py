@@ -18,7 +18,7 @@ ROUND: Final = 500  # orders
 _DUE: Final = """
 SELECT id::text AS id, status FROM orders
 WHERE id > (SELECT upto FROM expiry FOR UPDATE) AND created_at < $1
-ORDER BY id LIMIT $2
+ORDER BY orders.id LIMIT $2
 """
 _PASSED: Final = "UPDATE expiry SET upto = $1"
 

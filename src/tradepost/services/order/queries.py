@@ -9,7 +9,8 @@ import msgspec
 from tradepost.contracts.inventory import Shortage
 from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.errors import NotFound
-from tradepost.kernel.http.body import ListOf, ListQuery, page
+from tradepost.kernel.http.body import ListOf, ListQuery
+from tradepost.kernel.paging import read_page
 from tradepost.services.order.domain.order import Failure, Status
 from tradepost.services.order.views import COLUMNS, Moment, OrderView, ReturnView, of_return, of_row
 
@@ -18,11 +19,6 @@ SELECT {COLUMNS}, (SELECT json_agg(json_build_array(type, at)) FROM late_fact WH
        reader::text AS reader
 FROM unnest($1::uuid[], $2::uuid[]) AS asked (order_id, reader)
 JOIN orders ON orders.id = asked.order_id AND (reader IS NULL OR user_id = reader)
-"""
-_LIST: Final = """
-SELECT {columns} FROM orders
-WHERE ($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR status = $2) AND {page}
-ORDER BY id {direction} LIMIT $4
 """
 _RETURNS: Final = """
 SELECT id::text AS id, order_id::text AS order_id, status, lines, reason, amount, requested_at, approved_at,
@@ -68,13 +64,10 @@ def _fate(row: Row) -> Fate:
     return Fate(of_row(row, _late(row["late"])), failure)
 
 
-async def listing(db: Database, query: ListQuery, user_id: str | None, status: Status | None) -> ListOf[OrderView]:
+async def listing(db: Database | Tx, query: ListQuery, user_id: str | None, status: Status | None) -> ListOf[OrderView]:
     """A page of orders, newest first; of one user unless `user_id` is None."""
-    backwards = query.ending_before is not None
-    condition = "($3::uuid IS NULL OR id > $3)" if backwards else "($3::uuid IS NULL OR id < $3)"
-    sql = _LIST.format(columns=COLUMNS, page=condition, direction="ASC" if backwards else "DESC")
-    rows = await db.fetch(sql, user_id, status, query.ending_before or query.starting_after, query.limit + 1)
-    return page([of_row(row) for row in rows], query.limit, backwards=backwards)
+    asked = (("user_id = {}", user_id), ("status = {}", status))
+    return await read_page(db, "orders", COLUMNS, [one for one in asked if one[1] is not None], query, of_row)
 
 
 async def returns(db: Database, order_id: str, user_id: str | None, *, everyones: bool) -> ListOf[ReturnView]:

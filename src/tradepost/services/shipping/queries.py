@@ -1,6 +1,5 @@
 """Shipments as they are shown, straight from their rows."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -9,8 +8,9 @@ import msgspec
 from tradepost.contracts.order import Address
 from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.errors import NotFound
-from tradepost.kernel.http.body import ListOf, ListQuery, page
+from tradepost.kernel.http.body import ListOf, ListQuery
 from tradepost.kernel.http.endpoint import Caller
+from tradepost.kernel.paging import read_page
 from tradepost.services.shipping.domain.shipment import Status
 
 READ: Final = "shipping:read"
@@ -66,24 +66,8 @@ async def of_order(db: Database, order_id: str, owner: str | None) -> ListOf[Shi
 
 async def shipments(db: Database, wanted: ListQuery, owner: str | None) -> ListOf[ShipmentView]:
     """The shipments of `owner`, or everybody's; newest first."""
-    backwards = wanted.ending_before is not None
-    conditions, args = [], [wanted.limit + 1]  # type: tuple[list[str], list[object]]
-    for condition, value in (
-        ("user_id = ${}", owner),
-        ("id < ${}", wanted.starting_after),
-        ("id > ${}", wanted.ending_before),
-    ):
-        if value is not None:
-            args.append(value)
-            conditions.append(condition.format(len(args)))
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    order = "ASC" if backwards else "DESC"
-    rows = await db.fetch(f"SELECT {_COLUMNS} FROM shipment {where} ORDER BY id {order} LIMIT $1", *args)
-    return page(_views(rows), wanted.limit, backwards=backwards)
-
-
-def _views(rows: Sequence[Row]) -> list[ShipmentView]:
-    return [_view(row) for row in rows]
+    conditions = [] if owner is None else [("user_id = {}", owner)]
+    return await read_page(db, "shipment", _COLUMNS, conditions, wanted, _view)
 
 
 def _view(row: Row) -> ShipmentView:

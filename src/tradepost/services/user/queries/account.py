@@ -9,9 +9,9 @@ import msgspec
 from tradepost.kernel.database import Database, Row
 from tradepost.kernel.http.body import Cursor, ListOf, ListQuery
 from tradepost.kernel.http.endpoint import Caller
+from tradepost.kernel.paging import Condition, read_page
 from tradepost.services.user.domain.account import Account, NoSuchUser, Role
 from tradepost.services.user.domain.profile import login_name
-from tradepost.services.user.queries.paging import Condition, read_page
 from tradepost.services.user.repository.account import COLUMNS, account_of
 
 _OF_OWNER: Final = f"SELECT {COLUMNS} FROM account WHERE id = $1 AND (id = $2 OR $3)"

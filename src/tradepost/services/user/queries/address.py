@@ -7,7 +7,7 @@ import msgspec
 
 from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.http.body import ListOf, ListQuery
-from tradepost.services.user.queries.paging import read_page
+from tradepost.kernel.paging import read_page
 from tradepost.services.user.repository.address import COLUMNS, postal_of
 
 _ONE: Final = f"SELECT {COLUMNS} FROM address WHERE id = $1 AND user_id = $2"

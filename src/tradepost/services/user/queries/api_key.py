@@ -8,7 +8,7 @@ import msgspec
 
 from tradepost.kernel.database import Database, Row
 from tradepost.kernel.http.body import ListOf, ListQuery
-from tradepost.services.user.queries.paging import read_page
+from tradepost.kernel.paging import read_page
 
 _COLUMNS: Final = "id::text, name, hint, permissions, created_by::text, created_at, last_used_at"
 

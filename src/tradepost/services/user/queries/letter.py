@@ -7,8 +7,8 @@ import msgspec
 
 from tradepost.kernel.database import Database, Row
 from tradepost.kernel.http.body import Cursor, ListOf, ListQuery
+from tradepost.kernel.paging import read_page
 from tradepost.services.user.domain.letter import compose
-from tradepost.services.user.queries.paging import read_page
 from tradepost.services.user.repository.letter import letter_of
 
 _COLUMNS: Final = (

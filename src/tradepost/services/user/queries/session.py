@@ -9,7 +9,7 @@ import msgspec
 from tradepost.kernel.database import Database, Row
 from tradepost.kernel.http.body import ListOf, ListQuery
 from tradepost.kernel.http.endpoint import Caller
-from tradepost.services.user.queries.paging import Condition, read_page
+from tradepost.kernel.paging import Condition, read_page
 
 _COLUMNS: Final = "id::text, created_at, last_used_at, expires_at, address, user_agent"
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from tradepost.kernel.database import Database, Row
+from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.http.body import ListOf, ListQuery, page
 
 T = TypeVar("T")
@@ -13,9 +13,15 @@ Condition = str | tuple[str, object]
 
 
 async def read_page(
-    db: Database, table: str, columns: str, conditions: Sequence[Condition], query: ListQuery, of: Callable[[Row], T]
+    db: Database | Tx,
+    table: str,
+    columns: str,
+    conditions: Sequence[Condition],
+    query: ListQuery,
+    of: Callable[[Row], T],
 ) -> ListOf[T]:
-    """The page of `table` that `query` asks for, of the rows that meet all `conditions`; all SQL in them is ours."""
+    """The page of `table` that `query` asks for, of the rows that meet all `conditions`; all SQL in them is ours. Leave
+    out what is not asked for: a condition that says `$1 IS NULL OR` keeps its index from being used."""
     backwards = query.ending_before is not None
     cursor = query.ending_before or query.starting_after
     if cursor is not None:
