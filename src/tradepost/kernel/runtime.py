@@ -150,6 +150,7 @@ async def _repeat(job: Job, desk: object, woken: asyncio.Event) -> None:
         try:
             if await job.run(desk):
                 continue
+            await asyncio.sleep(job.rest_s)
         except Exception as error:
             logger.warning("job_failed", job=job.name, why=str(error) or type(error).__name__)
             await asyncio.sleep(TRY_AGAIN_S)

@@ -25,11 +25,13 @@ class Room:
 @dataclass(frozen=True)
 class Job:
     """Timed work. `run` does one bounded round and says whether more waits; several processes may run it at once.
-    It starts every `every_s` seconds, and at once after a commit of `tx.wake(name)` in this process."""
+    It starts every `every_s` seconds, and after a commit of `tx.wake(name)` in this process: at once, or when it has
+    rested for `rest_s`, where nobody waits for what it does and a larger round is cheaper."""
 
     name: str
     run: Callable[[Any], Awaitable[bool]]
     every_s: float
+    rest_s: float = 0.0
 
 
 @dataclass(frozen=True)

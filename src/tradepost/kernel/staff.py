@@ -32,8 +32,9 @@ def consumers_of(name: str, groups: Sequence[Group], db: "Database", clocks: "Cl
 
     def hire(_share: str, places: Sequence[Place]) -> Consumer:
         (place,) = places
-        work = Application(db, by_name[place.group])
-        return Consumer(db, clocks[place.source], work, place, roster.owner, lambda: roster.others)
+        group = by_name[place.group]
+        work, rest_s = Application(db, group), group.rest_s([place.source])
+        return Consumer(db, clocks[place.source], work, place, roster.owner, lambda: roster.others, rest_s)
 
     missing = {(group.name, source): registering(group, source) for group in groups for source in group.sources()}
     return Team(roster, Shares(db, clocks, missing, roster).units, hire)

@@ -17,7 +17,7 @@ from tradepost.kernel.brokers.kafka import topics
 from tradepost.kernel.brokers.kafka.connection import Cluster
 from tradepost.kernel.database import Database, Tx, connect
 from tradepost.kernel.events import Cause, Fact
-from tradepost.kernel.log.subscription import Group, on
+from tradepost.kernel.log.subscription import Group, later, on
 from tradepost.kernel.migrate import password_of, role_of, url_as
 
 _READING: Final = 'SELECT count(DISTINCT "group") FROM cursor WHERE "group" = ANY ($1)'
@@ -56,10 +56,12 @@ class Shop:
     def facts(self) -> Facts:
         return facts_of(self.name)
 
-    def group(self, name: str = "recorder", handler: Handler | None = None, **more: Any) -> Group:
+    def group(
+        self, name: str = "recorder", handler: Handler | None = None, *, unhurried: bool = False, **more: Any
+    ) -> Group:
         """One that writes down what it was handed."""
-        handle = handler or recording(name)
-        return Group(name, (on(self.facts.moved, handle), on(self.facts.turned, handle)), **more)
+        handle, take = handler or recording(name), later if unhurried else on
+        return Group(name, (take(self.facts.moved, handle), take(self.facts.turned, handle)), **more)
 
     def part(self, *groups: Group, hooks: Hooks | None = None, kind: str | None = None, **how: Any) -> Part:
         """A process of the shop, not started yet, that takes in the events for `groups`."""

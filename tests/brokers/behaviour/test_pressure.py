@@ -1,6 +1,7 @@
 """Who is slow or away makes nobody else wait, and nothing pile up in a process: what waits is in the log."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.brokers.behaviour.things import recording
 from tradepost.kernel.brokers.rabbitmq.topology import Limits
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
+from tradepost.kernel.log.rest import ENOUGH, UNHURRIED_S
 
 THINGS = [f"thing-{n}" for n in range(100)]
 MEGABYTE = 1_048_576
@@ -54,6 +56,23 @@ async def test_a_group_that_is_slow_makes_no_other_wait(shop: Shop) -> None:
         assert await shop.effects() == {}
         gate.open.set()
         await shop.took_all_once()
+
+
+async def test_what_nobody_waits_for_is_taken_together(shop: Shop) -> None:
+    batches = 0
+
+    async def count(tx: Tx, events: Sequence[Event[Any]]) -> None:
+        nonlocal batches
+        batches += 1
+        await recording("recorder")(tx, events)
+
+    async with shop.running(shop.group(handler=count, unhurried=True)):
+        began = time.monotonic()
+        for _ in range(30):
+            await shop.move(*THINGS)
+            await asyncio.sleep(0.01)
+        await shop.took_all_once()
+        assert batches <= (time.monotonic() - began) / UNHURRIED_S + 1 + 3_100 / ENOUGH
 
 
 @on_brokers

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tradepost.kernel.log.batch import Raw
 from tradepost.kernel.log.effects import Pieces
@@ -11,7 +11,13 @@ from tradepost.kernel.log.subscription import Group
 if TYPE_CHECKING:
     from tradepost.kernel.database import Database, Tx
 
+TOGETHER_S: Final = 0.005  # after the first of what was published together, the rest is there
+
 Moved = Callable[["Tx"], Awaitable[None]]  # moves what the broker's messages move beside the inbox
+
+
+async def at_once() -> None:
+    """No rest."""
 
 
 class BrokerError(ConnectionError):
@@ -45,13 +51,15 @@ class Unit:
 @dataclass(frozen=True)
 class Intake:
     """A group's door. `take` applies events in a transaction in which `moved` was called first, and returns after its
-    commit: only then may the broker be told. Its errors end the reception: nothing of the pieces was done."""
+    commit: only then may the broker be told. Its errors end the reception: nothing of the pieces was done. `rest` is
+    waited for before more is asked for."""
 
     group: Group
     db: "Database"
     owner: str
     others: Callable[[], Collection[str]]
     take: Callable[[Pieces, Moved], Awaitable[None]]
+    rest: Callable[[], Awaitable[None]] = at_once
 
 
 class Publisher(Protocol):

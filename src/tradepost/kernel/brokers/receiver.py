@@ -16,6 +16,7 @@ from tradepost.kernel.log.cursor import Fenced
 from tradepost.kernel.log.dispatch import GroupStopped, park
 from tradepost.kernel.log.effects import Application, Pieces, take_effect, without_parked
 from tradepost.kernel.log.inbox import CatchUp, NotPlain
+from tradepost.kernel.log.rest import Rest
 from tradepost.kernel.log.roster import Roster
 from tradepost.kernel.log.subscription import Group
 from tradepost.kernel.log.ticks import Rebased
@@ -42,7 +43,8 @@ class Receiver:
         self.group, self.units = group, units
         self.stopped: str | None = None
         self._db, self._clocks, self._broker, self._roster = db, clocks, broker, roster
-        self._intake = Intake(group, db, roster.owner, lambda: roster.others, self._take)
+        self._rest = Rest(group.rest_s(group.sources()))
+        self._intake = Intake(group, db, roster.owner, lambda: roster.others, self._take, self._rest.over)
         self._failures = 0
         self._is_plain = False  # what comes next, as far as we know: fresh, and nothing parked before it
 
@@ -141,6 +143,7 @@ class Receiver:
         except NotPlain:
             await take_effect(opened, self.group, set_aside)
         self._is_plain = not waits and self.group.reset is None  # a replay must not meet half of what we write
+        self._rest.begin(len(everything))
         self._failures = 0
 
     def _ours(self, pieces: Pieces) -> Pieces:

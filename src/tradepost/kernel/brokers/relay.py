@@ -1,5 +1,6 @@
 """The relay: one more group of each publisher's log. It publishes what it reads, and moves when that was confirmed."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from tradepost.kernel.log.ticks import Ticks
 
 RELAY: Final = "relay"
+MOVES_S: Final = 0.1  # between two moves of a place
 
 
 class Publication:
@@ -20,6 +22,9 @@ class Publication:
 
     def __init__(self, db: "Database", publisher: Publisher) -> None:
         self._db, self._publisher = db, publisher
+        self._confirmed: tuple[Place, int, Position] | None = None  # with its fence: what the place has yet to be told
+        self._failed: tuple[int, Exception] | None = None  # the fence, and why it could not be told
+        self._moving: asyncio.Task[None] | None = None
 
     def types(self, _source: str) -> None:
         """All, those included that a newer version has written."""
@@ -33,15 +38,31 @@ class Publication:
         *,
         catching_up: bool,  # noqa: ARG002
     ) -> None:
-        """Publish and move. Whoever dies in between leaves it to the next to publish again: receivers take each event
-        once. Errors: Fenced, BrokerError."""
+        """Publish, and move while the next is published. Whoever dies in between leaves it to the next to publish
+        again: receivers take each event once. Errors: BrokerError; Fenced, and whatever the last move failed with."""
+        failed, self._failed = self._failed, None
+        if failed is not None and failed[0] == fence:
+            raise failed[1]
         for wave in waves(events):
             await self._publisher.publish(place.source, wave)
-        await cursor.move(self._db, place, fence, to)
+        self._confirmed = place, fence, to
+        if self._moving is None or self._moving.done():
+            self._moving = asyncio.create_task(self._move())
 
     async def close(self) -> None:
-        """Leave the broker."""
+        """Leave the place where the last is confirmed, and then the broker."""
+        if self._moving is not None:
+            await asyncio.wait([self._moving])
         await self._publisher.close()
+
+    async def _move(self) -> None:
+        while self._confirmed is not None:
+            (place, fence, to), self._confirmed = self._confirmed, None
+            try:
+                await cursor.move(self._db, place, fence, to)
+            except Exception as error:
+                self._failed = fence, error
+            await asyncio.sleep(MOVES_S)
 
 
 def waves(events: Sequence[Raw]) -> list[list[Raw]]:

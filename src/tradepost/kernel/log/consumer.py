@@ -13,6 +13,7 @@ from tradepost.kernel.log.batch import Piece, Raw, Tick, read_piece
 from tradepost.kernel.log.cursor import Fenced, Place, Position
 from tradepost.kernel.log.dispatch import GroupStopped
 from tradepost.kernel.log.reading import TICKS_AT_ONCE
+from tradepost.kernel.log.rest import Rest
 from tradepost.kernel.log.ticks import Rebased, Ticks
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Work(Protocol):
 
 class Consumer:
     """Owns a place while no other process claims it. `others` are the owners known to be alive, where processes share
-    the work: without it, the newest process takes everything over. With a place that ends, it comes to an end."""
+    the work: without it, the newest process takes everything over. It rests for `rest_s` after a batch. With a place
+    that ends, it comes to an end."""
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Consumer:
         place: Place,
         owner: str,
         others: Callable[[], Collection[str]] | None = None,
+        rest_s: float = 0.0,
     ) -> None:
         self.place = place
         self.stopped: str | None = None  # why, when it will not go on by itself
@@ -65,6 +68,7 @@ class Consumer:
         self._others = others
         self._by_force = others is None  # at first; later only from an owner that is gone
         self._until: int | None = None
+        self._rest = Rest(rest_s)
         self._fence = 0
         self._saved_at = 0.0
         self._reported_at = 0.0
@@ -113,6 +117,7 @@ class Consumer:
 
     async def _step(self, position: Position, fence: int) -> Position:
         """Do the next piece of work, or wait for some; the new position."""
+        await self._rest.over()
         if position.toward is None and (quiet := self._ticks.silent_until(position.tick, self.place.source)):
             return await self._skip(position.at(quiet.id, quiet.uuid), fence)
         prev, cur = await self._span(position)
@@ -124,6 +129,7 @@ class Consumer:
         last = piece.events[-1].position
         to = position.at(cur.id, cur.uuid) if piece.complete else position.within(cur.id, last)
         await self._work.take(self.place, piece.events, to, fence, catching_up=self._until is not None)
+        self._rest.begin(len(piece.events))
         self._saved_at = monotonic()
         self._failures = 0
         if monotonic() - self._reported_at > SAVE_S:

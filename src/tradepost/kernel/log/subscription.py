@@ -1,6 +1,6 @@
 """What a consumer group reads, and which function each type of event is handed to."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,6 +9,7 @@ import msgspec
 
 from tradepost.kernel.events import Event, Fact
 from tradepost.kernel.log.batch import Raw
+from tradepost.kernel.log.rest import UNHURRIED_S
 
 if TYPE_CHECKING:
     from tradepost.kernel.database import Tx
@@ -19,10 +20,12 @@ Handler = Callable[["Tx", Sequence[Event[Any]]], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Subscription:
-    """One type of event and its handler, which takes as many events at once as there are."""
+    """One type of event and its handler, which takes as many events at once as there are. After a batch it rests for
+    `rest_s`."""
 
     fact: type[Fact]
     handler: Handler
+    rest_s: float
 
     @cached_property
     def _decoder(self) -> "msgspec.json.Decoder[Fact]":
@@ -46,7 +49,12 @@ class Subscription:
 
 def on(fact: type[F], handler: Callable[["Tx", Sequence[Event[F]]], Awaitable[None]]) -> Subscription:
     """Hand every `fact` to `handler`, in batches, in order per key."""
-    return Subscription(fact, handler)
+    return Subscription(fact, handler, 0.0)
+
+
+def later(fact: type[F], handler: Callable[["Tx", Sequence[Event[F]]], Awaitable[None]]) -> Subscription:
+    """The same for effects that nobody waits for: between two batches there is a rest, unless the first was large."""
+    return Subscription(fact, handler, UNHURRIED_S)
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,10 @@ class Group:
     def of(self, source: str) -> Mapping[str, Subscription]:
         """The subscriptions to one publisher, by type of event."""
         return self._by_source.get(source, {})
+
+    def rest_s(self, sources: Collection[str]) -> float:
+        """How long to rest between two batches of what these publishers tell: as long as the most urgent allows."""
+        return min((s.rest_s for source in sources for s in self.of(source).values()), default=0.0)
 
     @cached_property
     def _by_source(self) -> Mapping[str, Mapping[str, Subscription]]:

@@ -16,7 +16,7 @@ from tradepost.kernel.tasks import end
 
 SOONEST_S: Final = 0.005
 LATEST_S: Final = 0.1
-PAUSES: Final = 8  # as long as the tick took
+PAUSES: Final = 4  # as long as the tick took
 IDLE_S: Final = 0.1
 KEPT: Final = 2_000
 CAUGHT_UP: Final = 1_000  # ticks asked for at once

@@ -10,7 +10,7 @@ from tradepost.contracts.payment import PaymentRefunded
 from tradepost.contracts.user import UserErased, UserRegistered, UserUpdated
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
-from tradepost.kernel.log.subscription import Group, on
+from tradepost.kernel.log.subscription import Group, later
 from tradepost.services.notification import commands
 from tradepost.services.notification.domain import Contact, Notice
 from tradepost.services.notification.repository import contacts
@@ -92,17 +92,17 @@ groups = (
     Group(
         "notification",
         (
-            on(OrderCreated, tell_of_sale),
-            on(OrderPaid, tell_of_sale),
-            on(OrderShipped, tell_of_sale),
-            on(OrderCompleted, tell_of_sale),
-            on(OrderCancelled, tell_of_sale),
-            on(PaymentRefunded, tell_of_refund),
-            on(UserRegistered, learn),
-            on(UserUpdated, learn),
-            on(UserErased, forget),
-            on(InventoryLow, alert_staff),
-            on(InventoryAvailable, alert_staff),
+            later(OrderCreated, tell_of_sale),
+            later(OrderPaid, tell_of_sale),
+            later(OrderShipped, tell_of_sale),
+            later(OrderCompleted, tell_of_sale),
+            later(OrderCancelled, tell_of_sale),
+            later(PaymentRefunded, tell_of_refund),
+            later(UserRegistered, learn),
+            later(UserUpdated, learn),
+            later(UserErased, forget),
+            later(InventoryLow, alert_staff),
+            later(InventoryAvailable, alert_staff),
         ),
     ),
 )

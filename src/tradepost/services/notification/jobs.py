@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from tradepost.kernel.log.rest import UNHURRIED_S
 from tradepost.kernel.service import Job
 from tradepost.services.notification.commands import SENDER_JOB
 from tradepost.services.notification.desk import Desk
@@ -44,4 +45,4 @@ async def _send(desk: Desk, one: Claimed, gate: asyncio.Semaphore) -> Outcome:
     return decide(one.attempts, None, for_good=False)
 
 
-jobs = (Job(SENDER_JOB, send, EVERY_S),)
+jobs = (Job(SENDER_JOB, send, EVERY_S, UNHURRIED_S),)

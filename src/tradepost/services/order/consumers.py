@@ -11,7 +11,7 @@ from tradepost.contracts.shipping import ShippingCancelled, ShippingDelivered, S
 from tradepost.kernel.clock import now
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
-from tradepost.kernel.log.subscription import Group, on
+from tradepost.kernel.log.subscription import Group, later, on
 from tradepost.services.order import commands, offers, returns
 from tradepost.services.order.domain import order as moves
 from tradepost.services.order.domain.order import Moved, Order
@@ -69,9 +69,9 @@ order: Final = Group(
         on(PaymentCaptured, follow),
         on(PaymentFailed, follow),
         on(PaymentRefunded, follow),
-        on(ShippingDispatched, follow),
-        on(ShippingDelivered, follow),
-        on(ShippingCancelled, follow),
+        later(ShippingDispatched, follow),
+        later(ShippingDelivered, follow),
+        later(ShippingCancelled, follow),
     ),
 )
 

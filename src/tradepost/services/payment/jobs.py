@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import Gauge
 
 from tradepost.kernel.log.dispatch import is_retryable
+from tradepost.kernel.log.rest import UNHURRIED_S
 from tradepost.kernel.service import Job
 from tradepost.kernel.telemetry import FIGURES
 from tradepost.services.payment import commands
@@ -98,5 +99,5 @@ async def _ask(
 jobs: Final = (
     Job(commands.SENDER, send, every_s=1.0),
     Job("payment.sweep", sweep, every_s=10.0),
-    Job(books.JOB, deliver, every_s=0.5),
+    Job(books.JOB, deliver, every_s=0.5, rest_s=UNHURRIED_S),
 )

@@ -7,7 +7,7 @@ from tradepost.contracts.inventory import InventoryAdjusted, InventoryReleased, 
 from tradepost.contracts.order import OrderOfferOpened
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
-from tradepost.kernel.log.subscription import Group, on
+from tradepost.kernel.log.subscription import Group, later, on
 
 StockFact = InventoryReserved | InventoryReleased | InventoryAdjusted
 
@@ -55,9 +55,9 @@ def _lines(fact: StockFact) -> Iterator[InventoryAdjusted | StockLine]:
 availability: Final = Group(
     "product.availability",
     (
-        on(InventoryReserved, follow_stock),
-        on(InventoryReleased, follow_stock),
-        on(InventoryAdjusted, follow_stock),
+        later(InventoryReserved, follow_stock),
+        later(InventoryReleased, follow_stock),
+        later(InventoryAdjusted, follow_stock),
     ),
     reset=forget_stock,
 )

@@ -6,7 +6,7 @@ from tradepost.contracts.order import OrderCancelled, OrderCancelRequested, Orde
 from tradepost.kernel.clock import now
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
-from tradepost.kernel.log.subscription import Group, on
+from tradepost.kernel.log.subscription import Group, later
 from tradepost.services.shipping import commands
 
 
@@ -24,9 +24,9 @@ groups = (
     Group(
         "shipping",
         (
-            on(OrderPaid, ship),
-            on(OrderCancelRequested, keep),
-            on(OrderCancelled, keep),
+            later(OrderPaid, ship),
+            later(OrderCancelRequested, keep),
+            later(OrderCancelled, keep),
         ),
     ),
 )

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tradepost.kernel.log.rest import UNHURRIED_S
 from tradepost.kernel.service import Job
 from tradepost.services.shipping import commands
 from tradepost.services.shipping.desk import Desk
@@ -31,6 +32,6 @@ async def forget_webhooks(desk: Desk) -> bool:
 
 
 jobs = (
-    Job(commands.CARRIER_JOB, carry, CARRIER_EVERY_S),
+    Job(commands.CARRIER_JOB, carry, CARRIER_EVERY_S, UNHURRIED_S),
     Job("shipping.webhooks", forget_webhooks, FORGET_EVERY_S),
 )

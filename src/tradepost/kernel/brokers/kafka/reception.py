@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncpg
 import structlog
@@ -18,11 +18,12 @@ from tradepost.kernel.brokers.kafka import offsets
 from tradepost.kernel.brokers.kafka.connection import ends_of, firsts_of, told
 from tradepost.kernel.brokers.kafka.offsets import Held
 from tradepost.kernel.brokers.kafka.topics import topic_of
-from tradepost.kernel.brokers.port import BrokerError, Intake, Unit
+from tradepost.kernel.brokers.port import TOGETHER_S, BrokerError, Intake, Unit
 from tradepost.kernel.database import LOST
 from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, Raw
 from tradepost.kernel.log.cursor import Fenced
 from tradepost.kernel.log.dispatch import GroupStopped
+from tradepost.kernel.log.rest import ENOUGH
 
 if TYPE_CHECKING:
     from tradepost.kernel.database import Tx
@@ -62,6 +63,7 @@ class Reception:
             if not self._held:
                 raise Fenced(f"{self._intake.group.name} has other owners for all partitions")
             while True:
+                await self._intake.rest()
                 for part in parts(await self._fetched()):
                     await self._take(part)
                 if len(self._held) < len(self._units) and time.monotonic() >= self._claim_at:
@@ -100,17 +102,23 @@ class Reception:
         self._assigned_at = time.time()
 
     async def _fetched(self) -> Records:
-        """What is there; never waits for company. Errors: BrokerError when the broker is silent; OffsetGone."""
+        """What is there, and a moment later what was published with it, up to 1,000 records. Errors: BrokerError when
+        the broker is silent; OffsetGone."""
         try:
             with told("fetch"):
-                records: Records = await self._consumer.getmany(timeout_ms=WAIT_MS, max_records=PIECE_EVENTS)
+                records = await self._consumer.getmany(timeout_ms=WAIT_MS, max_records=PIECE_EVENTS)
+                if 0 < (count := sum(map(len, records.values()))) < ENOUGH:
+                    await asyncio.sleep(TOGETHER_S)
+                    more = await self._consumer.getmany(timeout_ms=0, max_records=PIECE_EVENTS - count)
+                    for place, run in more.items():
+                        records[place] = [*records.get(place, ()), *run]
         except BrokerError as error:
             if isinstance(error.__cause__, OffsetOutOfRangeError):
                 raise await self._gone(error.__cause__) from error
             raise
         if not records:
             self._check_answers()
-        return records
+        return cast("Records", records)
 
     async def _take(self, records: Records) -> None:
         pieces: dict[str, list[Raw]] = {}

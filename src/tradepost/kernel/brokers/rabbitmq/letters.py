@@ -58,4 +58,5 @@ def _as_before(nth: int, letter: DeliveredMessage, queues: list[str]) -> Message
     came_from = str(headers.get(DIED_IN))
     properties.headers = {name: value for name, value in headers.items() if not name.startswith(OF_A_DEATH)}
     properties.message_id = properties.message_id or str(nth)
-    return Message("", came_from if came_from in queues else queues[0], properties, letter.body, mandatory=True)
+    queue = came_from if came_from in queues else queues[0]
+    return Message("", queue, properties.message_id, properties.marshal(), letter.body, mandatory=True)

@@ -6,18 +6,16 @@ from functools import cache
 from typing import Final
 
 from aiormq.channel import Channel
-from pamqp.commands import Basic
 
-from tradepost.kernel.brokers.envelope import CONTENT_TYPE, encode
+from tradepost.kernel.brokers.envelope import encode
 from tradepost.kernel.brokers.port import BrokerError, Topology
+from tradepost.kernel.brokers.rabbitmq import properties
 from tradepost.kernel.brokers.rabbitmq.link import Link, Server
-from tradepost.kernel.brokers.rabbitmq.topology import SUBJECT, exchange_of
+from tradepost.kernel.brokers.rabbitmq.topology import exchange_of
 from tradepost.kernel.brokers.rabbitmq.wave import Message, send, unroutable
 from tradepost.kernel.log.batch import Raw
 
 CONFIRM_S: Final = 30  # for up to 1,000 events and 8 MiB
-PERSISTENT: Final = 2
-SHORT: Final = 255  # bytes that a property can hold
 
 
 class RabbitPublisher:
@@ -65,13 +63,6 @@ class RabbitPublisher:
 
 def message_of(source: str, event: Raw, mandatory: bool) -> Message:
     """The event as a message that outlives the server's end."""
-    properties = Basic.Properties(
-        content_type=CONTENT_TYPE,
-        delivery_mode=PERSISTENT,
-        message_id=event.id,
-        message_type=event.type,
-        correlation_id=event.correlation_id if len(event.correlation_id.encode()) <= SHORT else None,
-        timestamp=event.time,
-        headers={SUBJECT: event.key},
+    return Message(
+        exchange_of(source), event.type, event.id, properties.of_event(event), encode(source, event), mandatory
     )
-    return Message(exchange_of(source), event.type, properties, encode(source, event), mandatory)

@@ -9,10 +9,11 @@ import structlog
 from aiormq.channel import Channel
 
 from tradepost.kernel.brokers.envelope import NotAnEvent, decode
-from tradepost.kernel.brokers.port import Intake, nothing
+from tradepost.kernel.brokers.port import TOGETHER_S, Intake, nothing
 from tradepost.kernel.brokers.rabbitmq.frames import Arrived
 from tradepost.kernel.brokers.rabbitmq.link import FRAMES, Link, end_of
 from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, Raw
+from tradepost.kernel.log.rest import ENOUGH
 
 PREFETCH: Final = PIECE_EVENTS  # a quorum queue allows 2,000
 
@@ -62,7 +63,8 @@ class Inlet(Channel):
         await self.basic_consume(queue, _never)
 
     async def piece(self) -> Sequence[Delivery]:
-        """All that has arrived, at most 1,000 and 8 MiB; waits for the first. Errors: what ended the channel."""
+        """All that has arrived, at most 1,000 and 8 MiB; waits for the first, and a moment for what was published with
+        it. Errors: what ended the channel."""
         while True:
             await self._news.wait()
             if self._cancelled:
@@ -70,6 +72,8 @@ class Inlet(Channel):
             if self._ended.done():
                 raise end_of(self._ended)
             if self._held:
+                if len(self._held) < ENOUGH:
+                    await asyncio.sleep(TOGETHER_S)
                 return self._take()
             self._news.clear()
 
@@ -107,6 +111,7 @@ async def receive(link: Link, inlet: Inlet, intake: Intake) -> None:
     """Until cancelled. Errors: BrokerError; whatever `intake.take` says."""
     try:
         while True:
+            await intake.rest()
             async with link.server.asked("receiving", None):
                 deliveries = await inlet.piece()
             pieces, last = await _read(link, inlet, intake, deliveries)

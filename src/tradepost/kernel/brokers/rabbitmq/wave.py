@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from struct import Struct
 from typing import Final, NamedTuple
 
 from aiormq.abc import ChannelFrame
@@ -9,19 +10,22 @@ from aiormq.channel import Channel
 from aiormq.exceptions import DeliveryError
 from pamqp import frame
 from pamqp.commands import Basic
-from pamqp.header import ContentHeader
 
 from tradepost.kernel.brokers.rabbitmq.link import end_of
 
 AT_ONCE: Final = 50  # messages made into frames before others get a turn
+HEADER_FRAME: Final = b"\x02"
 BODY_FRAME: Final = b"\x03"
 FRAME_END: Final = b"\xce"
+
+_of_content: Final = Struct(">HHQ").pack  # class, weight, bytes of body
 
 
 class Message(NamedTuple):
     exchange: str
     routing_key: str
-    properties: Basic.Properties  # with a message id that no other of its wave has
+    id: str  # as in its properties, and of no other of its wave
+    properties: bytes
     body: bytes
     mandatory: bool  # comes back, whole, when no queue takes it
 
@@ -53,7 +57,7 @@ async def send(channel: Channel, messages: Sequence[Message]) -> Sequence[Delive
     for message in messages:
         channel.delivery_tag += 1
         channel.confirmations[channel.delivery_tag] = wave
-        channel.message_id_delivery_tag[message.properties.message_id or ""] = channel.delivery_tag
+        channel.message_id_delivery_tag[message.id] = channel.delivery_tag
     ended = channel.closing
     for payload in _payloads(channel, messages):
         if ended.done():
@@ -79,12 +83,13 @@ def _payloads(channel: Channel, messages: Sequence[Message]) -> Iterator[bytes]:
     methods: dict[tuple[str, str], bytes] = {}
     for at in range(0, len(messages), AT_ONCE):
         parts: list[bytes] = []
-        for exchange, routing_key, properties, body, mandatory in messages[at : at + AT_ONCE]:
+        for exchange, routing_key, _, properties, body, mandatory in messages[at : at + AT_ONCE]:
             method = methods.get((exchange, routing_key))
             if method is None:
                 publish = Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=mandatory)
                 method = methods[exchange, routing_key] = frame.marshal(publish, channel.number)
-            parts += (method, frame.marshal(ContentHeader(body_size=len(body), properties=properties), channel.number))
+            header = _of_content(Basic.frame_id, 0, len(body)) + properties
+            parts += (method, HEADER_FRAME, number, len(header).to_bytes(4, "big"), header, FRAME_END)
             for start in range(0, len(body), channel.max_content_size):
                 part = body[start : start + channel.max_content_size]
                 parts += (BODY_FRAME, number, len(part).to_bytes(4, "big"), part, FRAME_END)

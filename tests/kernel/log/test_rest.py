@@ -1,0 +1,92 @@
+"""Whoever nobody waits for takes what came during a rest together; whoever somebody waits for does not rest."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.kernel.log.probing import ProbeMoved, effects, move, record, running, ticking
+from tradepost.contracts.order import OrderCreated, OrderPaid
+from tradepost.contracts.payment import PaymentCaptured
+from tradepost.kernel.database import Database, Tx
+from tradepost.kernel.events import Event
+from tradepost.kernel.ids import new_id
+from tradepost.kernel.log.consumer import Consumer, register
+from tradepost.kernel.log.effects import Application
+from tradepost.kernel.log.rest import ENOUGH, UNHURRIED_S, Rest
+from tradepost.kernel.log.subscription import Group, later, on
+
+NOT_TODAY_S = 86_400.0
+REST_S = 2.0  # longer than it takes to publish three events
+AT_ONCE_S = 5.0
+
+
+async def ignore(_tx: Tx, _events: Sequence[Event[Any]]) -> None:
+    raise AssertionError
+
+
+async def is_over_at_once(rest: Rest) -> bool:
+    try:
+        await asyncio.wait_for(rest.over(), AT_ONCE_S)
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("events", [ENOUGH, ENOUGH + 1])
+async def test_after_a_large_batch_there_is_no_rest(events: int) -> None:
+    rest = Rest(NOT_TODAY_S)
+    rest.begin(1)
+    rest.begin(events)
+    assert await is_over_at_once(rest)
+
+
+async def test_there_is_none_before_the_first_batch_and_after_one_where_somebody_waits() -> None:
+    assert await is_over_at_once(Rest(NOT_TODAY_S))
+    urgent = Rest(0.0)
+    urgent.begin(1)
+    assert await is_over_at_once(urgent)
+
+
+async def test_after_a_small_batch_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    rest = Rest(NOT_TODAY_S)
+    rest.begin(ENOUGH - 1)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    await rest.over()
+    (seconds,) = slept
+    assert NOT_TODAY_S - 60 < seconds <= NOT_TODAY_S
+
+
+def test_the_most_urgent_fact_of_a_publisher_decides() -> None:
+    group = Group("mixed", (later(OrderCreated, ignore), on(OrderPaid, ignore), later(PaymentCaptured, ignore)))
+    assert group.rest_s(["order"]) == 0.0
+    assert group.rest_s(["payment"]) == UNHURRIED_S
+    assert group.rest_s(["order", "payment"]) == 0.0
+    assert group.rest_s([]) == 0.0
+
+
+async def test_what_comes_during_a_rest_is_taken_together(database: Database, database_url: str) -> None:
+    sizes: list[int] = []
+
+    async def count(tx: Tx, events: Sequence[Event[ProbeMoved]]) -> None:
+        sizes.append(len(events))
+        await record(tx, events)
+
+    group = Group("recorder", (on(ProbeMoved, count),))
+    async with ticking(database_url) as ticks:
+        database.on_events = ticks.poke
+        (place,) = await register(database, ticks, group)
+        consumer = Consumer(database, ticks, Application(database, group), place, new_id(), rest_s=REST_S)
+        async with running(consumer):
+            await move(database, "first")
+            await effects(database, 1)
+            for thing in "abc":
+                await move(database, thing)
+            assert len(await effects(database, 4)) == 4
+    assert sizes == [1, 3]
