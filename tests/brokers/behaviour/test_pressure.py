@@ -66,7 +66,7 @@ async def test_what_nobody_waits_for_is_taken_together(shop: Shop) -> None:
         batches += 1
         await recording("recorder")(tx, events)
 
-    async with shop.running(shop.group(handler=count, unhurried=True)):
+    async with shop.running(shop.group(handler=count, unhurried=True), cuts=1):
         began = time.monotonic()
         for _ in range(30):
             await shop.move(*THINGS)
