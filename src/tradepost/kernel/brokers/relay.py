@@ -24,6 +24,7 @@ class Publication:
         self._db, self._publisher = db, publisher
         self._confirmed: tuple[Place, int, Position] | None = None  # with its fence: what the place has yet to be told
         self._failed: tuple[int, Exception] | None = None  # the fence, and why it could not be told
+        self._stored: Position | None = None
         self._moving: asyncio.Task[None] | None = None
 
     def types(self, _source: str) -> None:
@@ -37,7 +38,7 @@ class Publication:
         fence: int,
         *,
         catching_up: bool,  # noqa: ARG002
-    ) -> None:
+    ) -> Position | None:
         """Publish, and move while the next is published. Whoever dies in between leaves it to the next to publish
         again: receivers take each event once. Errors: BrokerError; Fenced, and whatever the last move failed with."""
         failed, self._failed = self._failed, None
@@ -48,6 +49,7 @@ class Publication:
         self._confirmed = place, fence, to
         if self._moving is None or self._moving.done():
             self._moving = asyncio.create_task(self._move())
+        return self._stored
 
     async def close(self) -> None:
         """Leave the place where the last is confirmed, and then the broker."""
@@ -60,6 +62,7 @@ class Publication:
             (place, fence, to), self._confirmed = self._confirmed, None
             try:
                 await cursor.move(self._db, place, fence, to)
+                self._stored = to
             except Exception as error:
                 self._failed = fence, error
             await asyncio.sleep(MOVES_S)

@@ -33,8 +33,11 @@ class Work(Protocol):
     def types(self, source: str) -> Sequence[str] | None:
         """The types of event to read; None for all."""
 
-    async def take(self, place: Place, events: Sequence[Raw], to: Position, fence: int, *, catching_up: bool) -> None:
-        """Do it, and move the place to `to`. Errors: Fenced, GroupStopped."""
+    async def take(
+        self, place: Place, events: Sequence[Raw], to: Position, fence: int, *, catching_up: bool
+    ) -> Position | None:
+        """Do it, and move the place to `to`; where it is stored to be by then, if that is known. Errors: Fenced,
+        GroupStopped."""
 
     async def close(self) -> None:
         """Let go of what it held on to."""
@@ -128,12 +131,12 @@ class Consumer:
             return await self._skip(position.at(cur.id, cur.uuid), fence)
         last = piece.events[-1].position
         to = position.at(cur.id, cur.uuid) if piece.complete else position.within(cur.id, last)
-        await self._work.take(self.place, piece.events, to, fence, catching_up=self._until is not None)
+        stored = await self._work.take(self.place, piece.events, to, fence, catching_up=self._until is not None)
         self._rest.begin(len(piece.events))
         self._saved_at = monotonic()
         self._failures = 0
-        if monotonic() - self._reported_at > SAVE_S:
-            await self._report(to)
+        if stored is not None and monotonic() - self._reported_at > SAVE_S:
+            await self._report(stored)
         return to
 
     async def _span(self, position: Position) -> tuple[Tick, Tick]:
@@ -185,7 +188,7 @@ class Consumer:
         await self._report(position)
 
     async def _report(self, position: Position) -> None:
-        """Tell the publisher how far we are, for its retention."""
+        """Tell the publisher how far we are, for its retention: no further than is stored, where we would go on."""
         await self._ticks.report(self.place.source, self.place.group, self.place.slots[0], position.tick)
         self._reported_at = monotonic()
 

@@ -74,7 +74,9 @@ class Application:
         """The types of event to read from `source`."""
         return list(self._group.of(source))
 
-    async def take(self, place: Place, events: Sequence[Raw], to: Position, fence: int, *, catching_up: bool) -> None:
+    async def take(
+        self, place: Place, events: Sequence[Raw], to: Position, fence: int, *, catching_up: bool
+    ) -> Position:
         """Apply `events` and move `place` to `to`. Errors: Fenced, GroupStopped, and what is no event's fault."""
         parked = 0
 
@@ -101,6 +103,7 @@ class Application:
                 self._clear[place] = fence
 
         await take_effect(opened, self._group, set_aside)
+        return to
 
     async def close(self) -> None:
         """It holds on to nothing."""
