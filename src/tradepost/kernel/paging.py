@@ -12,6 +12,12 @@ Condition = str | tuple[str, object]
 """SQL, or SQL with `{}` in the place of a value and that value."""
 
 
+def given(*conditions: tuple[str, object]) -> list[Condition]:
+    """Those with a value: a filter that nobody asked for is left out, since `$1 IS NULL OR` keeps its index from being
+    used. Not for who may see what, unless None means everyone."""
+    return [condition for condition in conditions if condition[1] is not None]
+
+
 async def read_page(
     db: Database | Tx,
     table: str,
@@ -20,8 +26,7 @@ async def read_page(
     query: ListQuery,
     of: Callable[[Row], T],
 ) -> ListOf[T]:
-    """The page of `table` that `query` asks for, of the rows that meet all `conditions`; all SQL in them is ours. Leave
-    out what is not asked for: a condition that says `$1 IS NULL OR` keeps its index from being used."""
+    """The page of `table` that `query` asks for, of the rows that meet all `conditions`; all SQL in them is ours."""
     backwards = query.ending_before is not None
     cursor = query.ending_before or query.starting_after
     if cursor is not None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pamqp.commands import Basic
 
@@ -17,6 +17,8 @@ TIMES: Final = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezone
 
 
 @given(TEXTS, TEXTS, TIMES)
+@example("key", "x" * 255, datetime(2026, 11, 29, tzinfo=UTC))
+@example("key", "x" * 256, datetime(2026, 11, 29, tzinfo=UTC))
 def test_the_properties_are_those_that_the_library_writes(key: str, correlation_id: str, time: datetime) -> None:
     event = Raw(1, new_id(), "order.created", key, 0, 1, time, correlation_id, None, None, "{}")
     fits = len(correlation_id.encode()) <= 255

@@ -8,7 +8,7 @@ import msgspec
 from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.errors import NotFound
 from tradepost.kernel.http.body import ListOf, ListQuery, page
-from tradepost.kernel.paging import read_page
+from tradepost.kernel.paging import given, read_page
 from tradepost.services.notification.domain import Channel, Status
 
 MAILBOX_PAGE: Final = 20
@@ -58,8 +58,8 @@ async def deliveries(
     db: Database, query: ListQuery, *, order_id: str | None, channel: Channel | None, status: Status | None
 ) -> ListOf[DeliveryView]:
     """A page of the deliveries that fit, newest first."""
-    asked = (("order_id = {}", order_id), ("channel = {}", channel), ("status = {}", status))
-    return await read_page(db, "delivery", _COLUMNS, [one for one in asked if one[1] is not None], query, _view)
+    wanted = given(("order_id = {}", order_id), ("channel = {}", channel), ("status = {}", status))
+    return await read_page(db, "delivery", _COLUMNS, wanted, query, _view)
 
 
 async def mailbox(db: Database, to: str, starting_after: str | None) -> ListOf[DeliveryView]:

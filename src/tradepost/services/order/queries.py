@@ -10,7 +10,7 @@ from tradepost.contracts.inventory import Shortage
 from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.errors import NotFound
 from tradepost.kernel.http.body import ListOf, ListQuery
-from tradepost.kernel.paging import read_page
+from tradepost.kernel.paging import given, read_page
 from tradepost.services.order.domain.order import Failure, Status
 from tradepost.services.order.views import COLUMNS, Moment, OrderView, ReturnView, of_return, of_row
 
@@ -66,8 +66,8 @@ def _fate(row: Row) -> Fate:
 
 async def listing(db: Database | Tx, query: ListQuery, user_id: str | None, status: Status | None) -> ListOf[OrderView]:
     """A page of orders, newest first; of one user unless `user_id` is None."""
-    asked = (("user_id = {}", user_id), ("status = {}", status))
-    return await read_page(db, "orders", COLUMNS, [one for one in asked if one[1] is not None], query, of_row)
+    wanted = given(("user_id = {}", user_id), ("status = {}", status))
+    return await read_page(db, "orders", COLUMNS, wanted, query, of_row)
 
 
 async def returns(db: Database, order_id: str, user_id: str | None, *, everyones: bool) -> ListOf[ReturnView]:

@@ -10,7 +10,7 @@ from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.errors import NotFound
 from tradepost.kernel.http.body import ListOf, ListQuery
 from tradepost.kernel.http.endpoint import Caller
-from tradepost.kernel.paging import read_page
+from tradepost.kernel.paging import given, read_page
 from tradepost.services.shipping.domain.shipment import Status
 
 READ: Final = "shipping:read"
@@ -66,8 +66,7 @@ async def of_order(db: Database, order_id: str, owner: str | None) -> ListOf[Shi
 
 async def shipments(db: Database, wanted: ListQuery, owner: str | None) -> ListOf[ShipmentView]:
     """The shipments of `owner`, or everybody's; newest first."""
-    conditions = [] if owner is None else [("user_id = {}", owner)]
-    return await read_page(db, "shipment", _COLUMNS, conditions, wanted, _view)
+    return await read_page(db, "shipment", _COLUMNS, given(("user_id = {}", owner)), wanted, _view)
 
 
 def _view(row: Row) -> ShipmentView:

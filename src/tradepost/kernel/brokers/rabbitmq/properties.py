@@ -1,5 +1,5 @@
 """The properties of a message as AMQP 0-9-1 writes them (section 4.2.6.1). Those of an event are always the same seven;
-a library that can write all of them takes ten times as long."""
+a library that can write all of them takes six times as long."""
 
 from struct import Struct
 from typing import Final
