@@ -97,7 +97,7 @@ def intake(
     """A door without an inbox: nothing but offsets keeps an event from taking effect twice. With a `gate`, a process
     that pauses before it touches the database."""
 
-    async def take(pieces: Pieces, moved: Moved) -> None:
+    async def take(pieces: Pieces, moved: Moved) -> bool:
         if gate is not None:
             await gate.wait()
         async with db.transaction() as tx:
@@ -105,6 +105,7 @@ def intake(
             for source, events in pieces.items():
                 for subscription in shop.group.of(source).values():
                     await subscription.handler(tx, [subscription.decode(event) for event in events])
+        return True
 
     return Intake(shop.group, db, owner, lambda: others, take)
 

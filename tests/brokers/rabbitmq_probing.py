@@ -125,12 +125,13 @@ def door(db: Database, *, closed: bool = False) -> Door:
     if not closed:
         opened.set()
 
-    async def take(brought: Pieces, moved: Moved) -> None:
+    async def take(brought: Pieces, moved: Moved) -> bool:
         knocked.set()
         await opened.wait()
         async with db.transaction() as tx:
             await moved(tx)
         pieces.append([event for events in brought.values() for event in events])
+        return True
 
     return Door(Intake(STORE, db, "one", lambda: (), take), pieces, opened, knocked)
 

@@ -8,6 +8,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import DefaultPartitioner
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from brokers.node import Node
@@ -31,6 +32,7 @@ from tradepost.kernel.brokers.kafka.publisher import CONFIRM_S, partition_of
 from tradepost.kernel.brokers.port import BrokerError, Unit
 from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.log.cursor import Fenced
+from tradepost.kernel.log.effects import take_effect
 
 KEYS: Final = ("a", "b", "c", "d", "e", "f")
 WEEK_MS: Final = 7 * 24 * 3_600_000
@@ -184,6 +186,29 @@ async def test_an_event_that_was_published_twice_takes_effect_once(shop: Shop, d
         await until(lambda: _has_taken(database, 12))
     await publisher.close()
     assert len(await effects(database, 6)) == 6
+
+
+async def test_what_is_not_for_the_group_takes_no_transaction_and_the_place_is_noted_soon(
+    shop: Shop, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = await begin(shop, database)
+    publisher = shop.kafka.publisher()
+    took: list[int] = []
+
+    async def counted(*arguments: Any) -> None:
+        took.append(1)
+        await take_effect(*arguments)
+
+    monkeypatch.setattr("tradepost.kernel.brokers.receiver.take_effect", counted)
+    async with serving(shop, database, units):
+        await publisher.publish(shop.source, [replace(shop.event(key), type=f"{shop.source}.unheard") for key in KEYS])
+        await until(lambda: _has_taken(database, 6))
+        assert took == []
+
+        await publisher.publish(shop.source, [shop.event("a")])
+        assert await effects(database, 1) == [("a", 2)]
+    assert await taken(database) == 7
+    await publisher.close()
 
 
 async def test_what_fails_moves_no_offset_and_is_tried_again(kafka_bootstrap: str, database: Database) -> None:

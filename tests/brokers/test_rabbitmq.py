@@ -383,7 +383,7 @@ async def test_an_error_at_the_door_is_told_and_the_events_come_again(
     class Sealed(Exception):
         pass
 
-    async def take(*_: Any) -> None:
+    async def take(*_: Any) -> bool:
         raise Sealed
 
     broker, at = rabbit(rabbitmq_vhost_url), door(database)

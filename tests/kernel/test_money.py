@@ -3,7 +3,7 @@
 from decimal import Decimal, localcontext
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tradepost.kernel.money import CURRENCIES, MAX_AMOUNT, InvalidAmount, UnknownCurrency, exponent, to_major, to_minor
@@ -102,13 +102,11 @@ def test_minor_units_are_written_with_all_places(amount: int, currency: str, tex
     assert to_major(amount, currency) == text
 
 
-@settings(deadline=None)
 @given(amounts, currencies)
 def test_reading_what_was_written_gives_the_same_amount(amount: int, currency: str) -> None:
     assert to_minor(to_major(amount, currency), currency) == amount
 
 
-@settings(deadline=None)
 @given(st.from_regex(r"[0-9]{0,20}(\.[0-9]{0,6})?", fullmatch=True), currencies)
 def test_it_agrees_with_exact_decimal_arithmetic(text: str, currency: str) -> None:
     try:
@@ -119,7 +117,6 @@ def test_it_agrees_with_exact_decimal_arithmetic(text: str, currency: str) -> No
         assert Decimal(minor) == Decimal(text).scaleb(exponent(currency))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80), currencies)
 def test_no_text_does_anything_but_convert_or_be_refused(text: str, currency: str) -> None:
     try:

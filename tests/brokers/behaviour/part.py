@@ -182,10 +182,11 @@ class Hooked:
         return _HookedPublisher(self._broker.publisher(), self._hooks)
 
     async def receive(self, units: Sequence[Unit], intake: Intake) -> None:
-        async def take(pieces: Pieces, moved: Moved) -> None:
+        async def take(pieces: Pieces, moved: Moved) -> bool:
             await self._hooks.brought()
-            await intake.take(pieces, moved)
+            was_ours = await intake.take(pieces, moved)
             await self._hooks.took()
+            return was_ours
 
         await self._broker.receive(units, replace(intake, take=take))
 

@@ -176,7 +176,7 @@ PAID = _ROUND
 PAID_AND_PARTLY_REFUNDED = [*_ROUND, partial(World.refund, amount=500), *_ROUND]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.sampled_from([[], PAID, PAID_AND_PARTLY_REFUNDED]),
     st.lists(actions, max_size=20),

@@ -106,7 +106,7 @@ def bare(draft: ProductDraft) -> ProductDraft:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@settings(suppress_health_check=[HealthCheck.data_too_large])
 @given(catalogues())
 def test_what_was_written_is_read_again(catalogue: list[ProductDraft]) -> None:
     data = "".join(write(catalogue)).encode()
@@ -143,7 +143,6 @@ pieces = st.lists(
 HEADERS = (b"Handle,Title,Price\n", b'\xef\xbb\xbf"Title","URL handle",Price\r\n', b"Handle,Title,Price\r", b"")
 
 
-@settings(deadline=None)
 @given(st.sampled_from(HEADERS), pieces, st.lists(st.integers(0, 200), max_size=12))
 def test_where_the_bytes_are_cut_makes_no_difference(header: bytes, body: bytes, cuts: list[int]) -> None:
     data = header + body
@@ -176,7 +175,6 @@ rows = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(rows)
 def test_each_row_is_in_one_draft_or_one_rejection_and_all_come_in_file_order(body: list[tuple[str, ...]]) -> None:
     buffer = io.StringIO()
@@ -198,7 +196,6 @@ def test_each_row_is_in_one_draft_or_one_rejection_and_all_come_in_file_order(bo
     assert len(skus) == len(set(skus))
 
 
-@settings(deadline=None)
 @given(pieces)
 def test_a_well_formed_row_after_any_rubbish_is_found(rubbish: bytes) -> None:
     data = b"Handle,Title,Price\n" + rubbish + b"\n\nlast,Last,9\n"
@@ -209,7 +206,6 @@ def test_a_well_formed_row_after_any_rubbish_is_found(rubbish: bytes) -> None:
     assert items[-1] == next(item for item in items if isinstance(item, Row) and item.handle == "last")
 
 
-@settings(deadline=None)
 @given(st.text("<>/abpsi=\"' &;:jvr(){}ü\n", max_size=80))
 def test_cleaning_html_twice_changes_nothing_more(html: str) -> None:
     once = sanitise(sanitise(html))

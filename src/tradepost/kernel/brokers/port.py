@@ -51,14 +51,14 @@ class Unit:
 @dataclass(frozen=True)
 class Intake:
     """A group's door. `take` applies events in a transaction in which `moved` was called first, and returns after its
-    commit: only then may the broker be told. Its errors end the reception: nothing of the pieces was done. `rest` is
-    waited for before more is asked for."""
+    commit: only then may the broker be told. Where nothing is for the group it does nothing, and says False. Its errors
+    end the reception: nothing of the pieces was done. `rest` is waited for before more is asked for."""
 
     group: Group
     db: "Database"
     owner: str
     others: Callable[[], Collection[str]]
-    take: Callable[[Pieces, Moved], Awaitable[None]]
+    take: Callable[[Pieces, Moved], Awaitable[bool]]
     rest: Callable[[], Awaitable[None]] = at_once
 
 

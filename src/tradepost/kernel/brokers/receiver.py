@@ -103,9 +103,10 @@ class Receiver:
     async def _places(self, source: str) -> list[cursor.Place]:
         return await cursor.places(self._db, source, self.group.name)
 
-    async def _take(self, pieces: Pieces, moved: Moved) -> None:
-        """Apply what is new of `pieces`, each publisher's in the order of its log, in one transaction with `moved`.
-        What seems plain is noted in the inbox with the last of its effects, and looked at first only if that fails."""
+    async def _take(self, pieces: Pieces, moved: Moved) -> bool:
+        """Apply what is new of `pieces`, each publisher's in the order of its log, in one transaction with `moved`;
+        False when nothing is for the group. What seems plain is noted in the inbox with the last of its effects, and
+        looked at first only if that fails."""
         waits = False
 
         async def set_aside(tx: "Tx", source: str, failed: Sequence[tuple[Raw, Exception]]) -> None:
@@ -115,6 +116,9 @@ class Receiver:
 
         ours = self._ours(pieces)
         everything = [event for events in ours.values() for event in events]
+        if not everything:
+            self._rest.begin(0)
+            return False
 
         @asynccontextmanager
         async def opened() -> AsyncIterator[tuple["Tx", Pieces]]:
@@ -145,6 +149,7 @@ class Receiver:
         self._is_plain = not waits and self.group.reset is None  # a replay must not meet half of what we write
         self._rest.begin(len(everything))
         self._failures = 0
+        return True
 
     def _ours(self, pieces: Pieces) -> Pieces:
         """What the group subscribes to."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tradepost.kernel.database import Tx
 
 WAIT_MS: Final = 1_000  # for records
+STORE_S: Final = 1.0  # between two notes of where we are while nothing is for the group
 CLAIM_S: Final = 1.0  # between looks whether the others' partitions are free
 SILENT_S: Final = 15.0  # without an answer for a partition, where the broker answers twice a second
 RELEASE_S: Final = 3.0
@@ -52,6 +53,8 @@ class Reception:
         self._consumer, self._intake, self._skipped = consumer, intake, skipped
         self._units = {TopicPartition(topic_of(unit.source), unit.number): unit for unit in units}
         self._held: dict[Unit, Held] = {}
+        self._passed: dict[Unit, Held] = {}  # of those, what is further on than is stored: nothing there was for us
+        self._stored_at = 0.0
         self._assigned_at = 0.0
         self._claim_at = 0.0
 
@@ -64,8 +67,11 @@ class Reception:
                 raise Fenced(f"{self._intake.group.name} has other owners for all partitions")
             while True:
                 await self._intake.rest()
-                for part in parts(await self._fetched()):
+                records = await self._fetched()
+                for part in parts(records):
                     await self._take(part)
+                if self._passed and (not records or time.monotonic() - self._stored_at > STORE_S):
+                    await self._store()
                 if len(self._held) < len(self._units) and time.monotonic() >= self._claim_at:
                     await self._claim()
         finally:
@@ -122,17 +128,24 @@ class Reception:
 
     async def _take(self, records: Records) -> None:
         pieces: dict[str, list[Raw]] = {}
-        to: dict[Unit, Held] = {}
         for place, run in records.items():
             unit = self._units[place]
             pieces.setdefault(unit.source, []).extend(self._events(unit.source, run))
-            to[unit] = replace(self._held[unit], next=run[-1].offset + 1)
+            self._held[unit] = self._passed[unit] = replace(self._held[unit], next=run[-1].offset + 1)
+        if await self._intake.take(pieces, self._moved):
+            self._is_stored()
 
-        async def moved(tx: "Tx") -> None:
-            offsets.move(tx, self._intake.group.name, to)
+    async def _store(self) -> None:
+        async with self._intake.db.transaction() as tx:
+            await self._moved(tx)
+        self._is_stored()
 
-        await self._intake.take(pieces, moved)
-        self._held.update(to)
+    async def _moved(self, tx: "Tx") -> None:
+        offsets.move(tx, self._intake.group.name, self._passed)
+
+    def _is_stored(self) -> None:
+        self._passed.clear()
+        self._stored_at = time.monotonic()
 
     def _events(self, source: str, records: Sequence[Any]) -> Iterator[Raw]:
         """What is no event stays in the topic, and is passed over."""
