@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 
 from tradepost.kernel.brokers.kafka import offsets, topics
 from tradepost.kernel.brokers.kafka.connection import Cluster, ends_of, firsts_of, reading
+from tradepost.kernel.brokers.kafka.feed import Feed
 from tradepost.kernel.brokers.kafka.publisher import KafkaPublisher
 from tradepost.kernel.brokers.kafka.reception import Reception
 from tradepost.kernel.brokers.kafka.topics import topic_of
@@ -23,8 +24,8 @@ KIND: Final = "kafka"
 
 
 class Kafka:
-    """A topic for each publisher, keyed by aggregate. Every connection belongs to who uses it. `skipped` counts what
-    was found that is no event, by topic."""
+    """A topic for each publisher, keyed by aggregate. Receptions share one connection; every other belongs to who uses
+    it. `skipped` counts what was found that is no event, by topic."""
 
     kind = KIND
     together = True
@@ -32,6 +33,7 @@ class Kafka:
     def __init__(self, cluster: Cluster, partitions: int, topology: Topology) -> None:
         self._cluster, self._partitions, self._topology = cluster, partitions, topology
         self.skipped: Counter[str] = Counter()
+        self._feed = Feed(cluster)
 
     async def declare(self) -> None:
         """Make the topics that are missing; one that is other than wanted is told, and used as it is. Errors:
@@ -65,8 +67,8 @@ class Kafka:
     async def receive(self, units: Sequence[Unit], intake: Intake) -> None:
         """Take in what comes in these partitions, until cancelled. Errors: BrokerError; OffsetGone; Fenced; whatever
         `intake.take` says."""
-        async with reading(self._cluster) as consumer:
-            await Reception(consumer, units, intake, self.skipped).run()
+        async with self._feed.follower(intake.group) as follower:
+            await Reception(self._cluster, follower, units, intake, self.skipped).run()
 
     async def release(self, units: Sequence[Unit], intake: Intake) -> None:
         """Leave the partitions to whoever comes, whatever the end of the reception has achieved."""

@@ -20,9 +20,7 @@ CLIENT: Final = "tradepost"
 REQUEST_MS: Final = 10_000
 RETRY_MS: Final = 500
 LEAVE_S: Final = 3.0
-# How long the broker holds a consumer's question. It leaves out partitions whose records have waited here for 0.1 s
-# (before that the library asks nothing), and what comes there waits for its end; an idle consumer asks so often.
-FETCH_WAIT_MS: Final = 100
+FETCH_WAIT_MS: Final = 500  # how long the broker holds a consumer's question while it has nothing
 FETCH_BYTES: Final = 8 * 1024 * 1024
 FETCH_PARTITION_BYTES: Final = 1024 * 1024  # a larger record comes alone
 LOOK_MS: Final = 2_000  # how often an idle consumer looks around by itself; news wakes it at once
