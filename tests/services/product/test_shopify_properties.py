@@ -106,7 +106,7 @@ def bare(draft: ProductDraft) -> ProductDraft:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.data_too_large])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(catalogues())
 def test_what_was_written_is_read_again(catalogue: list[ProductDraft]) -> None:
     data = "".join(write(catalogue)).encode()

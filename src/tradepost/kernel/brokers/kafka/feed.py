@@ -2,7 +2,6 @@
 
 import asyncio
 from bisect import bisect_left
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from operator import attrgetter
@@ -20,17 +19,19 @@ from tradepost.kernel.tasks import end
 if TYPE_CHECKING:
     from tradepost.kernel.log.subscription import Group
 
-KEPT_RECORDS: Final = 8 * PIECE_EVENTS
-KEPT_BYTES: Final = 2 * PIECE_BYTES
-LOOK_S: Final = 0.2  # between two looks at what is followed, while nothing comes
+KEPT_RECORDS: Final = PIECE_EVENTS // 2  # of each partition
+KEPT_BYTES: Final = PIECE_BYTES // 8
+LOOK_S: Final = 0.2  # between two looks at the followers, while nothing comes
+LOOK_FULL_S: Final = 0.01  # the same while a partition waits for them
 
 
 class _Window:
-    """The newest records of one partition, up to where it was fetched."""
+    """The newest records of one partition, up to where it was fetched; `taken` is how far the foremost follower is."""
 
     def __init__(self, source: str, end: int) -> None:
-        self.source, self.end = source, end
+        self.source, self.end, self.taken = source, end, 0
         self.records: list[Record] = []
+        self._bytes = 0
 
     def reaches(self, offset: int) -> bool:
         """Whether all from there on is here."""
@@ -39,6 +40,26 @@ class _Window:
     def after(self, offset: int) -> Sequence[Record]:
         """From there on."""
         return self.records[bisect_left(self.records, offset, key=attrgetter("offset")) :]
+
+    def add(self, run: Sequence[Record]) -> None:
+        """What was fetched."""
+        self.records += run
+        self.end = run[-1].offset + 1
+        self._bytes += sum(record.size for record in run)
+
+    def is_full(self) -> bool:
+        """Whether there is too much even without the oldest that somebody has taken, which goes."""
+        drop = 0
+        for record in self.records:
+            if record.offset >= self.taken or not self._is_large(drop):
+                break
+            drop += 1
+            self._bytes -= record.size
+        del self.records[:drop]
+        return self._is_large(0)
+
+    def _is_large(self, without: int) -> bool:
+        return len(self.records) - without > KEPT_RECORDS or self._bytes > KEPT_BYTES
 
 
 class Follower:
@@ -64,6 +85,7 @@ class Follower:
         second without. None when what is kept does not reach back so far, or not up to there yet. Errors:
         BrokerError."""
         self._check()
+        self._feed.was_taken(at)
         if not self._feed.reaches(at):
             return None
         with suppress(TimeoutError):
@@ -84,16 +106,14 @@ class Follower:
 
 
 class Feed:
-    """One consumer for all followers, from the end of each partition on. Whoever stands further back reads by himself
-    until he is within reach: nobody waits for the slowest."""
+    """One consumer for all followers, from the end of each partition on. It keeps up with the foremost of them; whoever
+    stands too far back for that reads by himself until he is within reach."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.changed = asyncio.Event()  # what the followers follow
         self._cluster = cluster
         self._followers: list[Follower] = []
         self._windows: dict[TopicPartition, _Window] = {}
-        self._fetched: deque[tuple[_Window, int, int]] = deque()  # how many records, of how many bytes; oldest first
-        self._records = self._bytes = 0
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -116,6 +136,12 @@ class Feed:
         """Whether all that comes next at these places is here, or will be."""
         return all(place in self._windows and self._windows[place].reaches(offset) for place, offset in at.items())
 
+    def was_taken(self, to: Positions) -> None:
+        """A follower stands at these places."""
+        for place, offset in to.items():
+            if window := self._windows.get(place):
+                window.taken = max(window.taken, offset)
+
     def after(self, at: Positions) -> Records | None:
         """What comes next at these places; None when not all of it is here."""
         if not self.reaches(at):
@@ -123,14 +149,15 @@ class Feed:
         return {place: run for place, offset in at.items() if (run := self._windows[place].after(offset))}
 
     async def _run(self) -> None:
-        self._windows, self._fetched = {}, deque()
-        self._records = self._bytes = 0
+        self._windows = {}
         try:
             async with reading(self._cluster) as consumer:
                 fetching = Fetching(consumer)
                 while True:
                     await self._assign(consumer, fetching)
-                    for place, run in (await fetching.fetched(LOOK_S)).items():
+                    full = {place for place, window in self._windows.items() if window.is_full()}
+                    fetching.hold(full)
+                    for place, run in (await fetching.fetched(LOOK_FULL_S if full else LOOK_S)).items():
                         self._add(place, read(self._windows[place].source, run))
         except Exception as error:
             self._windows = {}
@@ -161,17 +188,7 @@ class Feed:
 
     def _add(self, place: TopicPartition, run: Sequence[Record]) -> None:
         window = self._windows[place]
-        window.records += run
-        window.end = run[-1].offset + 1
-        size = sum(record.size for record in run)
-        self._fetched.append((window, len(run), size))
-        self._records += len(run)
-        self._bytes += size
-        while self._records > KEPT_RECORDS or self._bytes > KEPT_BYTES:
-            oldest, count, gone = self._fetched.popleft()
-            del oldest.records[:count]
-            self._records -= count
-            self._bytes -= gone
+        window.add(run)
         for follower in self._followers:
             if place in follower.units and follower.wants(window.source, run):
                 follower.news.set()

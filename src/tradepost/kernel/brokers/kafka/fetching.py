@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Final, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -35,14 +35,22 @@ class Fetching:
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
-        self._assigned_at = 0.0
+        self._asked_at = 0.0  # when we began to ask for what we ask for
+        self._held: set[TopicPartition] = set()
 
     def assign(self, at: Positions) -> None:
         """Fetch from there on, and nothing else."""
         self._consumer.assign(list(at))
         for place, offset in at.items():  # at once: an assignment begins without any position
             self._consumer.seek(place, offset)
-        self._assigned_at = time.time()
+        self._asked_at, self._held = time.time(), set()
+
+    def hold(self, places: Set[TopicPartition]) -> None:
+        """Fetch nothing from these of them for now, and from the others again."""
+        if places != self._held:
+            self._consumer.pause(*places - self._held)
+            self._consumer.resume(*self._held - places)
+            self._asked_at, self._held = time.time(), set(places)
 
     async def fetched(self, wait_s: float = WAIT_S) -> Mapping[TopicPartition, Sequence[Any]]:
         """What is there, and a moment later what was published with it, up to 1,000 of the library's records; nothing
@@ -59,10 +67,9 @@ class Fetching:
         return cast("Mapping[TopicPartition, Sequence[Any]]", records)
 
     def _check_answers(self) -> None:
-        for place in self._consumer.assignment():
-            at_ms = self._consumer.last_poll_timestamp(place)
-            at = self._assigned_at if at_ms is None else at_ms / 1000
-            if time.time() - at > SILENT_S:
+        for place in self._consumer.assignment() - self._held:
+            at_ms = self._consumer.last_poll_timestamp(place) or 0
+            if time.time() - max(self._asked_at, at_ms / 1000) > SILENT_S:
                 raise BrokerError(f"Kafka does not answer: fetch {place.topic}/{place.partition}")
 
 
