@@ -73,6 +73,7 @@ OF_A_SERVICE = (
     "INSERT INTO inventory.parked DEFAULT VALUES",
     "SELECT FROM log.tick",
     "SELECT log.tick()",
+    "SELECT log.make_tick()",
     "SELECT log.open_epoch()",
     "SELECT log.extend('probe', 1, 100)",
     "UPDATE probe.event SET key = 'x'",

@@ -66,7 +66,7 @@ async def test_only_a_tick_notifies(
         await until(lambda: _eventually(superuser, heard))
 
     assert heard == ["2"]
-    assert {row["proname"] for row in functions} == {"tick", "open_epoch"}
+    assert {row["proname"] for row in functions} == {"make_tick", "open_epoch"}
 
 
 async def _eventually(superuser: "asyncpg.Connection[Any]", heard: list[str]) -> bool:

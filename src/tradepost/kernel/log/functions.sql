@@ -22,11 +22,11 @@ END $$;
 
 -- Take the lock in one statement and the snapshot in the next: a snapshot taken before the lock was granted
 -- would not show what the tick that held the lock has shown.
-CREATE OR REPLACE FUNCTION log.tick() RETURNS bigint
+CREATE OR REPLACE FUNCTION log.make_tick() RETURNS SETOF log.tick
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     last log.tick;
-    made bigint;
+    made log.tick;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE 'a tick needs READ COMMITTED, since it takes its snapshot after its lock';
@@ -41,12 +41,16 @@ BEGIN
     )
     INSERT INTO log.tick (id, previous, epoch, snapshot, sources)
     SELECT last.id + 1, last.id, last.epoch, seen.snapshot, seen.sources FROM seen WHERE seen.sources <> '{}'
-    RETURNING id INTO made;
-    IF made IS NOT NULL THEN
-        PERFORM pg_notify('tradepost_tick', made::text);
+    RETURNING * INTO made;
+    IF made.id IS NOT NULL THEN
+        PERFORM pg_notify('tradepost_tick', made.id::text);
+        RETURN NEXT made;
     END IF;
-    RETURN made;
 END $$;
+
+-- The number of the tick that was made, if any.
+CREATE OR REPLACE FUNCTION log.tick() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS 'SELECT id FROM log.make_tick()';
 
 CREATE OR REPLACE FUNCTION log.report(source text, reader text, first_slot smallint, tick bigint)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$

@@ -24,6 +24,7 @@ TRY_AGAIN_S: Final = 0.5
 CHANNEL: Final = "tradepost_tick"
 SHOW_ALIVE: Final = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"  # held as long as the connection lives
 
+_MAKE: Final = f"SELECT {TICK_COLUMNS} FROM log.make_tick()"
 _SINCE: Final = f"SELECT {TICK_COLUMNS} FROM log.tick WHERE id > $1 ORDER BY id LIMIT $2"
 _NEWEST: Final = f"SELECT {TICK_COLUMNS} FROM log.tick ORDER BY id DESC LIMIT 1"
 _ONE: Final = f"SELECT {TICK_COLUMNS} FROM log.tick WHERE id = $1"
@@ -53,7 +54,7 @@ class Ticks:
         self._newest: Tick | None = None
         self._poked = asyncio.Event()
         self._turned = asyncio.Condition()
-        self._catching_up = asyncio.Lock()
+        self._learning = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._rebased: Rebased | None = None
         self._readings: dict[str, Reading] = {}
@@ -150,14 +151,25 @@ class Ticks:
         idle = SOONEST_S
         while True:
             began = monotonic()
-            made = await self.pool.fetchval("SELECT log.tick()")
-            if made is not None:
-                await self._catch_up(made)
-            idle = SOONEST_S if made is not None else min(idle * 2, self._idle_s)
+            made = await self._make()
+            idle = SOONEST_S if made else min(idle * 2, self._idle_s)
             await asyncio.sleep(min(max((monotonic() - began) * PAUSES, SOONEST_S), LATEST_S))
             if idle > SOONEST_S:
                 await self._until_poked(idle)
             self._poked.clear()
+
+    async def _make(self) -> bool:
+        """Whether there was anything new. Who is told of it meanwhile waits for us to know it."""
+        async with self._learning:
+            row = await self.pool.fetchrow(_MAKE)
+            if row is None:
+                return False
+            made = Tick.of(row)
+            if made.id == self.newest.id + 1:
+                await self._learn([made])
+            else:
+                await self._read_up_to(made.id)
+        return True
 
     async def _until_poked(self, pause: float) -> None:
         try:
@@ -181,27 +193,31 @@ class Ticks:
             try:
                 if self._owner is not None:
                     await connection.fetchval(SHOW_ALIVE, self._owner)
-                await self._catch_up(self.newest.id + 1)  # with what came before we listened
+                async with self._learning:
+                    await self._read_up_to(self.newest.id + 1)  # what came before we listened
                 while not connection.is_closed():
                     await told.wait()
                     told.clear()
-                    await self._catch_up(newest)
+                    async with self._learning:
+                        await self._read_up_to(newest)
             finally:
                 with suppress(asyncpg.InterfaceError, asyncpg.PostgresError):  # it is gone, and all of its with it
                     await connection.remove_listener(CHANNEL, hear)
                     await connection.fetchval("SELECT pg_advisory_unlock_all()")
         raise ConnectionError("the connection that listens for ticks was lost")
 
-    async def _catch_up(self, tick: int) -> None:
-        """Know the ticks up to this one, which whoever made it and whoever was told of it ask for at once."""
-        async with self._catching_up:
-            more = tick > self.newest.id
-            while more:
-                rows = await self.pool.fetch(_SINCE, self.newest.id, CAUGHT_UP)
-                self._keep([Tick.of(row) for row in rows])
-                more = len(rows) == CAUGHT_UP
-                async with self._turned:
-                    self._turned.notify_all()
+    async def _read_up_to(self, tick: int) -> None:
+        """Learn the ticks up to this one, and those after it that are there already."""
+        more = tick > self.newest.id
+        while more:
+            rows = await self.pool.fetch(_SINCE, self.newest.id, CAUGHT_UP)
+            await self._learn([Tick.of(row) for row in rows])
+            more = len(rows) == CAUGHT_UP
+
+    async def _learn(self, ticks: list[Tick]) -> None:
+        self._keep(ticks)
+        async with self._turned:
+            self._turned.notify_all()
 
     def _keep(self, ticks: list[Tick]) -> None:
         for tick in ticks:
