@@ -9,7 +9,7 @@ import pytest
 
 from tests import databases
 from tradepost.kernel import batcher as module
-from tradepost.kernel.batcher import BYTES_WAITING, ITEMS_WAITING, Batcher
+from tradepost.kernel.batcher import BYTES_WAITING, ITEMS_WAITING, Batcher, Known
 from tradepost.kernel.database import CommitUnknown, Database, Tx, connect
 from tradepost.kernel.errors import Conflict, Refusal, Unavailable
 from tradepost.kernel.migrate import role_of, url_as
@@ -21,17 +21,22 @@ AND datname = current_database()
 
 
 class Shop:
-    """Counts how often each key was really done: `thing.version`; keeps the batches it was called with."""
+    """Counts how often each key was really done: `thing.version`; keeps the batches it was called with, and whether it
+    looked."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
+        self.looked: list[bool] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def run(self, tx: Tx, items: Sequence[str]) -> Sequence[str | Refusal]:
+    async def run(self, tx: Tx, items: Sequence[str], looks: bool) -> Sequence[str | Refusal]:
         self.batches.append(list(items))
+        self.looked.append(looks)
         await self.gate.wait()
         found = {row["key"] for row in await tx.fetch("SELECT key FROM thing WHERE key = ANY ($1)", list(items))}
+        if found and not looks:
+            raise Known
         fresh = [item for item in items if item not in found and not item.startswith("no-")]
         for item in fresh:
             if item.startswith("bad-"):
@@ -197,14 +202,29 @@ async def test_a_commit_whose_answer_was_lost_is_looked_up_not_done_again(
         if lost and lost.pop():
             raise CommitUnknown("the answer was lost")
 
-    async def run(tx: Tx, items: Sequence[str]) -> Sequence[str | Refusal]:
+    async def run(tx: Tx, items: Sequence[str], looks: bool) -> Sequence[str | Refusal]:
         tx.wake("x")
-        return await shop.run(tx, items)
+        return await shop.run(tx, items, looks)
 
     database.on_wake = lose
     batcher._run = run
     assert await batcher.submit("a", caller="me", key="a") == "again a"
     assert await done(database) == {"a": 1}
+
+
+async def test_items_are_taken_for_new_until_one_is_not(
+    database: Database, shop: Shop, batcher: "Batcher[str, str]"
+) -> None:
+    for key in ("a", "b", "a"):
+        answer = await batcher.submit(key, caller="me", key=key)
+    assert answer == "again a"
+    assert shop.looked == [False, False, False, True]
+
+    shop.looked.clear()
+    for n in range(module.LOOKING):
+        await batcher.submit(f"new-{n}", caller="me", key=f"new-{n}")
+    assert shop.looked == [True] * (module.LOOKING - 1) + [False]
+    assert set((await done(database)).values()) == {1}
 
 
 async def test_a_connection_lost_before_the_commit_is_tried_again(
@@ -228,10 +248,10 @@ async def test_a_database_that_stays_away_fails_the_batch_and_not_the_worker(
     monkeypatch.setattr(module, "LOST_PAUSE_S", 0.0)
     run, away = batcher._run, [ConnectionResetError("away")] * module.LOST_TRIES
 
-    async def fail(tx: Tx, items: Sequence[str]) -> Sequence[str | Refusal]:
+    async def fail(tx: Tx, items: Sequence[str], looks: bool) -> Sequence[str | Refusal]:
         if away:
             raise away.pop()
-        return await run(tx, items)
+        return await run(tx, items, looks)
 
     batcher._run = fail
     with pytest.raises(ConnectionResetError):
@@ -242,8 +262,8 @@ async def test_a_database_that_stays_away_fails_the_batch_and_not_the_worker(
 async def test_too_few_verdicts_are_an_error_of_each_item_and_nothing_is_done(
     database: Database, shop: Shop, batcher: "Batcher[str, str]"
 ) -> None:
-    async def forgetful(tx: Tx, items: Sequence[str]) -> Sequence[str | Refusal]:
-        return (await shop.run(tx, items))[1:]
+    async def forgetful(tx: Tx, items: Sequence[str], looks: bool) -> Sequence[str | Refusal]:
+        return (await shop.run(tx, items, looks))[1:]
 
     run, batcher._run = batcher._run, forgetful
     with pytest.raises(ValueError, match="0 verdicts for 1 items"):

@@ -16,11 +16,16 @@ BATCH_ITEMS: Final = 256
 RETRY_AFTER_S: Final = 1
 LOST_TRIES: Final = 5
 LOST_PAUSE_S: Final = 0.2
+LOOKING: Final = 10  # batches that look, after one that should have
 
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
 
-Run = Callable[[Tx, Sequence[I]], Awaitable[Sequence[R | Refusal]]]
+Run = Callable[[Tx, Sequence[I], bool], Awaitable[Sequence[R | Refusal]]]
+
+
+class Known(Exception):
+    """An item was done before, and nobody had looked."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,11 +38,13 @@ class _Waiting(Generic[I, R]):
 
 
 class Batcher(Generic[I, R]):
-    """Runs `run(tx, items)`, which gives each item its own verdict: a result, or a refusal that spares the others.
+    """Runs `run(tx, items, looks)`, which gives each item its own verdict: a result, or a refusal that spares the
+    others.
 
-    `run` begins by looking the items' keys up, so that an item whose COMMIT was lost on the way is found rather than
-    done again. If it raises, the batch is halved until the culprit is alone and gets the exception. Items of one key
-    never share a batch. What waits is taken round-robin per caller."""
+    If it `looks`, `run` begins by looking the items' keys up, so that an item whose COMMIT was lost on the way is found
+    rather than done again. Else they are taken for new: the transaction fails with `Known` when one is not, and is done
+    again. If it raises, the batch is halved until the culprit is alone and gets the exception. Items of one key never
+    share a batch. What waits is taken round-robin per caller."""
 
     def __init__(self, db: Database, run: Run[I, R], *, batch_items: int = BATCH_ITEMS, workers: int = 1) -> None:
         self._db = db
@@ -47,6 +54,7 @@ class Batcher(Generic[I, R]):
         self._items = 0
         self._bytes = 0
         self._busy: set[Hashable] = set()
+        self._looking = 0
         self._closing = False
         self._arrived = asyncio.Event()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(workers)]
@@ -129,11 +137,15 @@ class Batcher(Generic[I, R]):
 
     async def _commit(self, items: Sequence[I]) -> Sequence[R | Refusal]:
         """One transaction; again when the connection was lost, since `run` finds what was committed after all."""
+        self._looking = max(0, self._looking - 1)
         for attempt in range(1, LOST_TRIES + 1):
             try:
                 async with self._db.transaction() as tx:
-                    verdicts = _one_each(await self._run(tx, items), items)
+                    looks = attempt > 1 or self._looking > 0
+                    verdicts = _one_each(await self._run(tx, items, looks), items)
                 return verdicts  # noqa: RET504 - only after the commit
+            except Known:
+                self._looking = LOOKING
             except Exception as error:
                 if not is_retryable(error) or attempt == LOST_TRIES:
                     raise

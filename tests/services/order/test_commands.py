@@ -8,6 +8,7 @@ import pytest
 from tradepost.contracts.inventory import InventoryAdjusted, InventoryReserved
 from tradepost.contracts.order import Guest
 from tradepost.contracts.product import ProductArchived, ProductCreated, Variant
+from tradepost.kernel.batcher import Known
 from tradepost.kernel.database import Database
 from tradepost.kernel.errors import Conflict, Invalid
 from tradepost.kernel.events import Cause, Event, Fact
@@ -88,14 +89,17 @@ async def test_drafts_and_archived_products_are_not_for_sale(db: Database) -> No
     assert [isinstance(v, Invalid) and v.error for v in verdicts] == ["unknown_product"] * 3
 
 
-@pytest.mark.parametrize(("count", "statements"), [(1, 4), (50, 5)])  # keys, offers, numbers, rows; many events apart
-async def test_a_batch_takes_as_many_statements_whatever_its_size(db: Database, count: int, statements: int) -> None:
+@pytest.mark.parametrize("looks", [True, False])
+@pytest.mark.parametrize(("count", "statements"), [(1, 2), (50, 3)])  # offers and numbers, rows; many events apart
+async def test_a_batch_takes_as_many_statements_whatever_its_size(
+    db: Database, count: int, statements: int, looks: bool
+) -> None:
     await offer(db, "MUG-1", "CUP-2")
     before = db.statements
     async with db.transaction() as tx:
-        verdicts = await commands.place(tx, [a_placement(("MUG-1", "CUP-2")[n % 2]) for n in range(count)])
+        verdicts = await commands.place(tx, [a_placement(("MUG-1", "CUP-2")[n % 2]) for n in range(count)], looks)
 
-    assert db.statements - before == statements
+    assert db.statements - before == statements + looks
     assert all(isinstance(verdict, Priced) for verdict in verdicts)
     assert await db.fetchval("SELECT count(*) FROM orders WHERE status = 'pending' AND total_amount = 500") == count
 
@@ -119,6 +123,45 @@ async def test_a_key_that_was_used_finds_its_order(db: Database) -> None:
 
     assert verdict == first.order_id
     assert await db.fetchval("SELECT count(*) FROM orders") == 1
+
+
+async def test_a_key_that_was_used_and_not_looked_for_undoes_the_batch(db: Database) -> None:
+    await offer(db, "MUG-1")
+    first, again, other = a_placement("MUG-1", key="k"), a_placement("MUG-1", key="k"), a_placement("MUG-1")
+    async with db.transaction() as tx:
+        await commands.place(tx, [first], looks=False)
+    with pytest.raises(Known):
+        async with db.transaction() as tx:
+            await commands.place(tx, [again, other], looks=False)
+
+    assert await db.fetchval("SELECT count(*) FROM orders") == 1
+    assert await types(db) == ["order.offer_opened", "order.created"]
+
+
+async def test_a_key_that_was_used_finds_its_order_though_it_could_not_be_placed_now(db: Database) -> None:
+    mug = a_product("MUG-1")
+    first, again = a_placement("MUG-1", key="k"), a_placement("MUG-1", key="k")
+    async with db.transaction() as tx:
+        await offers.learn_products(tx, [an_event(mug)])
+        await offers.learn_stock(tx, [an_event(counted("MUG-1"))])
+        await commands.place(tx, [first], looks=False)
+    async with db.transaction() as tx:
+        await offers.learn_products(tx, [an_event(ProductArchived(product_id=mug.product_id))])
+        found, refused = await commands.place(tx, [again, a_placement("MUG-1")], looks=False)
+
+    assert found == first.order_id
+    assert isinstance(refused, Invalid)
+
+
+async def test_a_number_that_was_drawn_for_a_bad_placement_is_the_next_orders(db: Database) -> None:
+    await offer(db, "MUG-1")
+    spare: list[int] = []
+    for sku in ("NOPE", "MUG-1", "MUG-1"):
+        async with db.transaction() as tx:
+            await commands.place(tx, [a_placement("NOPE"), a_placement(sku)], looks=False, spare=spare)
+
+    numbers = [row["number"] for row in await db.fetch("SELECT number FROM orders ORDER BY number")]
+    assert (numbers[1] - numbers[0], len(spare)) == (1, 1)
 
 
 async def test_unpaid_orders_end_when_their_time_is_over_and_are_looked_at_once(db: Database) -> None:

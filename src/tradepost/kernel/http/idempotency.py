@@ -110,8 +110,9 @@ def store(tx: Tx, scope: str, key: str, body_hash: bytes, reply: Reply) -> None:
     store_all(tx, [Entry(scope, key, body_hash, reply)])
 
 
-def store_all(tx: Tx, entries: Sequence[Entry]) -> None:
-    """Keep these answers with this transaction; no pair of scope and key twice. Errors: as for `store`."""
+def store_all(tx: Tx, entries: Sequence[Entry], otherwise: Exception | None = None) -> None:
+    """Keep these answers with this transaction; no pair of scope and key twice. Errors: `otherwise`, or as for
+    `store`."""
     replies = [entry.reply for entry in entries]
     tx.later(
         _STORE,
@@ -122,7 +123,7 @@ def store_all(tx: Tx, entries: Sequence[Entry]) -> None:
         [msgspec.json.encode(dict(reply.headers)).decode() for reply in replies],
         [reply.body for reply in replies],
         rows=len(entries),
-        otherwise=_in_flight(),
+        otherwise=otherwise or _in_flight(),
     )
 
 

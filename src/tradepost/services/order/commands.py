@@ -1,10 +1,11 @@
 """Each write: load, decide, save."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
+from tradepost.kernel.batcher import Known
 from tradepost.kernel.database import Tx
 from tradepost.kernel.errors import NotFound, Refusal
 from tradepost.kernel.events import Cause, Event
@@ -23,54 +24,71 @@ Decide = Callable[[Order, Event[Any], datetime], Moved]
 Placed = Priced | str  # an order made now, or the id of the one that the same key made before
 
 
-async def place(tx: Tx, placements: Sequence[Placement]) -> Sequence[Placed | Refusal]:
+async def place(
+    tx: Tx, placements: Sequence[Placement], looks: bool = True, *, spare: list[int] | None = None
+) -> Sequence[Placed | Refusal]:
     """Place what can be placed, in one go; each placement gets its own verdict. What is found under its key was placed
-    before, by this caller or by a transaction of ours whose COMMIT was not heard."""
-    known = await idempotency.lookup(tx, [p.scope for p in placements], [p.key for p in placements])
-    fresh = [p for p, stored in zip(placements, known, strict=True) if stored is None]
-    offers = await _offers(tx, fresh)
-    verdicts = {p.order_id: _verdict(p, stored, offers) for p, stored in zip(placements, known, strict=True)}
+    before, by this caller or by a transaction of ours whose COMMIT was not heard. Where nobody `looks`, only those that
+    would be refused are looked up, and the transaction fails with `Known` when another is not new. Numbers that were
+    drawn and not used are left in `spare`."""
+    spare = [] if spare is None else spare
+    known = await _known(tx, placements) if looks else {}
+    offers = await _offers(tx, [p for p in placements if p.order_id not in known], spare)
+    verdicts = {p.order_id: _verdict(p, offers, known, spare) for p in placements}
+    refused = [p for p in placements if isinstance(verdicts[p.order_id], Refusal)]
+    if refused and not looks:
+        known = await _known(tx, refused)
+        verdicts |= {p.order_id: _verdict(p, offers, known, spare) for p in refused}
     accepted = [verdict for verdict in verdicts.values() if isinstance(verdict, Priced)]
     if accepted:
-        verdicts |= {priced.placement.order_id: priced for priced in await _store(tx, accepted)}
+        _store(tx, accepted, otherwise=None if looks else Known())
     return [verdicts[p.order_id] for p in placements]
 
 
-async def _offers(tx: Tx, placements: Sequence[Placement]) -> Offers:
+async def _known(tx: Tx, placements: Sequence[Placement]) -> Mapping[str, idempotency.Stored]:
+    """What was answered to those that were made before."""
+    found = await idempotency.lookup(tx, [p.scope for p in placements], [p.key for p in placements])
+    return {p.order_id: stored for p, stored in zip(placements, found, strict=True) if stored is not None}
+
+
+async def _offers(tx: Tx, placements: Sequence[Placement], spare: list[int]) -> Offers:
+    """What these name; with it `spare` gets as many numbers as there are placements."""
     items = list(chain.from_iterable(placement.items for placement in placements))
     if not items:
         return Offers([])
-    return Offers(
-        await repository.offers(
-            tx,
-            sorted({item.sku for item in items if item.sku is not None}),
-            sorted({item.variant_id for item in items if item.variant_id is not None}),
-            sorted({item.product_id for item in items if item.product_id is not None}),
-        )
+    found, drawn = await repository.offers(
+        tx,
+        sorted({item.sku for item in items if item.sku is not None}),
+        sorted({item.variant_id for item in items if item.variant_id is not None}),
+        sorted({item.product_id for item in items if item.product_id is not None}),
+        max(0, len(placements) - len(spare)),
     )
+    spare += drawn
+    return Offers(found)
 
 
-def _verdict(placement: Placement, stored: idempotency.Stored | None, offers: Offers) -> Placed | Refusal:
+def _verdict(
+    placement: Placement, offers: Offers, known: Mapping[str, idempotency.Stored], spare: list[int]
+) -> Placed | Refusal:
     try:
-        if stored is not None:
+        if (stored := known.get(placement.order_id)) is not None:
             return str((stored.replay(placement.body_hash).body or b"").decode())
         lines, currency, total = placing.place(placement, offers)
     except Refusal as refusal:
         return refusal
-    return Priced(placement, lines, currency, total)
+    return Priced(placement, lines, currency, total, str(spare.pop(0)))
 
 
-async def _store(tx: Tx, orders: Sequence[Priced]) -> Sequence[Priced]:
-    numbered = await repository.insert(tx, orders)
+def _store(tx: Tx, orders: Sequence[Priced], otherwise: Exception | None) -> None:
+    repository.insert(tx, orders)
     entries = [
         idempotency.Entry(p.scope, p.key, p.body_hash, Reply(CREATED, body=p.order_id.encode()))
         for p in (priced.placement for priced in orders)
     ]
-    idempotency.store_all(tx, entries)
-    for priced in numbered:
+    idempotency.store_all(tx, entries, otherwise)
+    for priced in orders:
         fact = placing.created(priced.placement, priced.number, priced.lines, priced.currency, priced.total)
         tx.append(fact, sequence=1, cause=priced.placement.cause)
-    return numbered
 
 
 async def follow(tx: Tx, events: Sequence[Event[Any]], decide: Decide, now: datetime) -> None:

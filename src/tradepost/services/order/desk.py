@@ -29,7 +29,7 @@ class Desk:
 @asynccontextmanager
 async def open_desk(room: Room) -> AsyncIterator[Desk]:
     """At the end, what waits in the batcher is finished first."""
-    placements: Batcher[Placement, Placed] = Batcher(room.db, commands.place)
+    placements: Batcher[Placement, Placed] = Batcher(room.db, partial(commands.place, spare=[]))
     try:
         yield Desk(room.db, room.watch, placements, Gatherer(partial(fates, room.db)))
     finally:

@@ -8,7 +8,6 @@ from operator import attrgetter, ne
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from tradepost.contracts.order import Address, Guest, Line
 from tradepost.kernel.database import Row, Tx
@@ -30,7 +29,6 @@ FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::json[], $5::text[], $6::bi
             $9::text[], $10::timestamptz[])
      AS new (id, number, user_id, guest, currency, total_amount, lines, shipping_address, payment_method, created_at)
 """
-_NUMBERS: Final = "SELECT nextval('order_number') AS number FROM generate_series(1, $1)"
 # Orders that moved together have their status and moments in common; the rest of what a move changes is their own.
 _MOMENTS: Final = ("reserved_at", "paid_at", "shipped_at", "completed_at", "cancelled_at")
 _OWN: Final = {
@@ -53,13 +51,16 @@ _shared: Final = attrgetter("status", *_MOMENTS)
 _own: Final = attrgetter(*_OWN)
 
 _OFFERS: Final = """
-SELECT variant_id::text AS variant_id, product_id::text AS product_id, sku, name, price, currency, active, stocked
+SELECT variant_id::text AS variant_id, product_id::text AS product_id, sku, name, price, currency, active, stocked,
+       NULL::bigint AS number
 FROM offer WHERE sku = ANY ($1::text[]) OR variant_id = ANY ($2::uuid[]) OR product_id = ANY ($3::uuid[])
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, nextval('order_number') FROM generate_series(1, $4)
 """
 
 
 class Priced(msgspec.Struct, frozen=True):
-    """A placement that was accepted; its `number` comes with its row."""
+    """A placement that was accepted, and the number that its order gets."""
 
     placement: Placement
     lines: tuple[Line, ...]
@@ -82,13 +83,12 @@ async def lock(tx: Tx, order_ids: Sequence[str]) -> dict[str, Order]:
     return {row["id"]: _order(row) for row in await tx.fetch(_LOCK, sorted(set(order_ids)))}
 
 
-async def insert(tx: Tx, orders: Sequence[Priced]) -> list[Priced]:
-    """New orders, pending, at version 1; the same with their numbers."""
-    numbers = [row["number"] for row in await tx.look(_NUMBERS, len(orders))]
+def insert(tx: Tx, orders: Sequence[Priced]) -> None:
+    """New orders, pending, at version 1."""
     tx.later(
         _INSERT,
         [order.placement.order_id for order in orders],
-        numbers,
+        [int(order.number) for order in orders],
         [order.placement.user_id for order in orders],
         [_json(order.placement.guest) for order in orders],
         [order.currency for order in orders],
@@ -98,7 +98,6 @@ async def insert(tx: Tx, orders: Sequence[Priced]) -> list[Priced]:
         [order.placement.payment_method for order in orders],
         [order.placement.now for order in orders],
     )
-    return [replace(order, number=str(number)) for order, number in zip(orders, numbers, strict=True)]
 
 
 def save(tx: Tx, changes: Iterable[tuple[Order, Order]]) -> None:
@@ -144,9 +143,20 @@ def save_late(tx: Tx, facts: Sequence[LateFact]) -> None:
         )
 
 
-async def offers(tx: Tx, skus: Sequence[str], variants: Sequence[str], products: Sequence[str]) -> list[Offer]:
-    """The offers that any of these names."""
-    return [Offer(**row) for row in await tx.look(_OFFERS, skus, variants, products)]
+async def offers(
+    tx: Tx, skus: Sequence[str], variants: Sequence[str], products: Sequence[str], numbers: int
+) -> tuple[list[Offer], list[int]]:
+    """The offers that any of these names; and so many new numbers of orders, which are drawn for good."""
+    found: list[Offer] = []
+    drawn: list[int] = []
+    for row in await tx.look(_OFFERS, skus, variants, products, numbers):
+        offer = dict(row)
+        number = offer.pop("number")
+        if number is None:
+            found.append(Offer(**offer))
+        else:
+            drawn.append(number)
+    return found, drawn
 
 
 def _order(row: Row) -> Order:
