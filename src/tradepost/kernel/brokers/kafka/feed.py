@@ -25,7 +25,7 @@ LOOK_S: Final = 0.2  # between two looks at the followers, while nothing comes
 LOOK_FULL_S: Final = 0.01  # the same while a partition waits for them
 
 
-class _Window:
+class Window:
     """The newest records of one partition, up to where it was fetched; `taken` is how far the foremost follower is."""
 
     def __init__(self, source: str, end: int) -> None:
@@ -113,7 +113,7 @@ class Feed:
         self.changed = asyncio.Event()  # what the followers follow
         self._cluster = cluster
         self._followers: list[Follower] = []
-        self._windows: dict[TopicPartition, _Window] = {}
+        self._windows: dict[TopicPartition, Window] = {}
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -176,7 +176,7 @@ class Feed:
         if followed.keys() != self._windows.keys():
             ends = await ends_of(consumer, followed.keys() - self._windows.keys())
             self._windows = {
-                place: self._windows.get(place) or _Window(unit.source, ends[place]) for place, unit in followed.items()
+                place: self._windows.get(place) or Window(unit.source, ends[place]) for place, unit in followed.items()
             }
             fetching.assign({place: window.end for place, window in self._windows.items()})
         for follower in self._followers:
