@@ -11,6 +11,7 @@ import pytest
 from tests.brokers.kafka_probing import Shop, begin, intake, receiving, serving, shop_on
 from tests.kernel.log.probing import effects, until
 from tradepost.kernel.brokers.kafka import connection, feed, reception
+from tradepost.kernel.brokers.port import BrokerError
 from tradepost.kernel.database import Database
 
 KEYS = ("a", "b", "c")
@@ -121,6 +122,25 @@ async def test_what_was_published_before_is_read_by_oneself(shop: Shop, database
         assert opened.by == ["feed", "reception"], "what came before is behind the others"
         await shop.publish(*KEYS)
         assert len(await effects(database, 6)) == 6
+
+
+async def test_when_the_fetching_ends_all_hear_of_it_and_who_comes_next_begins_anew(
+    shop: Shop, database: Database, opened: Opened
+) -> None:
+    units = await begin(shop, database)
+    async with receiving(shop, units, intake(shop, database, "one")) as reception:
+        await until(lambda: _follow(shop, 1))
+        assert shop.kafka._feed._task is not None
+        shop.kafka._feed._task.cancel()
+        with pytest.raises(BrokerError, match="the connection ended"):
+            await asyncio.wait_for(reception, 10)
+
+    async with receiving(shop, units, intake(shop, database, "one")):
+        await until(lambda: _follow(shop, 1))
+        await shop.publish(*KEYS)
+        assert len(await effects(database, 3)) == 3
+    assert opened.by == ["feed", "feed"]
+    assert shop.kafka._feed._task is None
 
 
 async def _follow(shop: Shop, count: int) -> bool:

@@ -70,7 +70,7 @@ class Follower:
         self.units: Mapping[TopicPartition, Unit] = {}
         self.heard = asyncio.Event()  # that these are fetched
         self.news = asyncio.Event()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     async def follow(self, units: Mapping[TopicPartition, Unit]) -> None:
         """Have these partitions fetched from now on. Errors: BrokerError."""
@@ -102,7 +102,7 @@ class Follower:
 
     def _check(self) -> None:
         if self.failure is not None:
-            raise BrokerError(str(self.failure)) from self.failure
+            raise BrokerError(str(self.failure) or "Kafka: the connection ended") from self.failure
 
 
 class Feed:
@@ -159,12 +159,18 @@ class Feed:
                     fetching.hold(full)
                     for place, run in (await fetching.fetched(LOOK_FULL_S if full else LOOK_S)).items():
                         self._add(place, read(self._windows[place].source, run))
-        except Exception as error:
-            self._windows = {}
-            for follower in self._followers:
-                follower.failure = error
-                follower.heard.set()
-                follower.news.set()
+        except BaseException as error:  # the library's own cancellations included: nobody may wait for who is gone
+            if self._task is asyncio.current_task():
+                self._fail(error)
+            if not isinstance(error, Exception):
+                raise
+
+    def _fail(self, error: BaseException) -> None:
+        self._windows = {}
+        for follower in self._followers:
+            follower.failure = error
+            follower.heard.set()
+            follower.news.set()
 
     async def _assign(self, consumer: AIOKafkaConsumer, fetching: Fetching) -> None:
         """Fetch what somebody follows; when nobody does, wait until somebody does."""
