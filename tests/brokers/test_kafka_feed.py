@@ -143,6 +143,19 @@ async def test_when_the_fetching_ends_all_hear_of_it_and_who_comes_next_begins_a
     assert shop.kafka._feed._task is None
 
 
+async def test_who_begins_to_follow_when_the_fetching_has_failed_already_hears_of_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_cluster: Any) -> Any:
+        raise BrokerError("gone")
+
+    monkeypatch.setattr(feed, "reading", gone)
+    async with asyncio.timeout(10), shop.kafka._feed.follower(shop.group) as follower:
+        await until(lambda: _is(follower.failure is not None))
+        with pytest.raises(BrokerError, match="gone"):
+            await follower.follow({})
+
+
 async def _follow(shop: Shop, count: int) -> bool:
     return [follower.heard.is_set() for follower in shop.kafka._feed._followers] == [True] * count
 

@@ -74,6 +74,7 @@ class Follower:
 
     async def follow(self, units: Mapping[TopicPartition, Unit]) -> None:
         """Have these partitions fetched from now on. Errors: BrokerError."""
+        self._check()
         self.units = units
         self.heard.clear()
         self._feed.changed.set()
