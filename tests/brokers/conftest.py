@@ -1,7 +1,7 @@
 """The brokers of a run: those that run already, shared by all workers, and nodes of a worker's own for faults."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import NoReturn
 from uuid import uuid4
 
@@ -11,6 +11,7 @@ from brokers import kafka, rabbitmq
 from brokers.__main__ import nodes
 from brokers.node import Node
 from tests.brokers import own, vhosts
+from tests.brokers.kafka_probing import Shop, shop_on
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,6 +49,15 @@ def kafka_bootstrap() -> str:
     if not given and not node.answers():
         without("Kafka does not run; `make kafka` starts it")
     return given or node.address
+
+
+@pytest.fixture
+async def shop(kafka_bootstrap: str) -> AsyncIterator[Shop]:
+    """A publisher on Kafka with a topic of its own, which is gone after the test."""
+    made = shop_on(kafka_bootstrap)
+    await made.kafka.declare()
+    yield made
+    await made.kafka.reset()
 
 
 @pytest.fixture

@@ -38,15 +38,6 @@ KEYS: Final = ("a", "b", "c", "d", "e", "f")
 WEEK_MS: Final = 7 * 24 * 3_600_000
 
 
-@pytest.fixture
-async def shop(kafka_bootstrap: str) -> Any:
-    """A publisher with a topic of its own, which is gone after the test."""
-    made = shop_on(kafka_bootstrap)
-    await made.kafka.declare()
-    yield made
-    await made.kafka.reset()
-
-
 async def described(shop: Shop) -> tuple[int, dict[str, str]]:
     """How many partitions the topic has, and its configuration."""
     admin = AIOKafkaAdminClient(bootstrap_servers=shop.bootstrap)

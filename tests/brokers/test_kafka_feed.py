@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.brokers.kafka_probing import Shop, begin, intake, receiving, serving, shop_on
+from tests.brokers.kafka_probing import Shop, begin, intake, receiving, serving
 from tests.kernel.log.probing import effects, until
 from tradepost.kernel.brokers.kafka import connection, feed, reception
 from tradepost.kernel.brokers.port import BrokerError
@@ -35,14 +35,6 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
 
         monkeypatch.setattr(module, "reading", counted)
     return made
-
-
-@pytest.fixture
-async def shop(kafka_bootstrap: str) -> Any:
-    made = shop_on(kafka_bootstrap)
-    await made.kafka.declare()
-    yield made
-    await made.kafka.reset()
 
 
 def groups_of(shop: Shop, *names: str) -> Iterator[Shop]:

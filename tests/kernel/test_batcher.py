@@ -221,9 +221,9 @@ async def test_items_are_taken_for_new_until_one_is_not(
     assert shop.looked == [False, False, False, True]
 
     shop.looked.clear()
-    for n in range(module.LOOKING):
+    for n in range(module.LOOKING + 1):
         await batcher.submit(f"new-{n}", caller="me", key=f"new-{n}")
-    assert shop.looked == [True] * (module.LOOKING - 1) + [False]
+    assert shop.looked == [True] * module.LOOKING + [False]
     assert set((await done(database)).values()) == {1}
 
 

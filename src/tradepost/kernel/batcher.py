@@ -137,18 +137,18 @@ class Batcher(Generic[I, R]):
 
     async def _commit(self, items: Sequence[I]) -> Sequence[R | Refusal]:
         """One transaction; again when the connection was lost, since `run` finds what was committed after all."""
-        self._looking = max(0, self._looking - 1)
+        looks, self._looking = self._looking > 0, max(0, self._looking - 1)
         for attempt in range(1, LOST_TRIES + 1):
             try:
                 async with self._db.transaction() as tx:
-                    looks = attempt > 1 or self._looking > 0
                     verdicts = _one_each(await self._run(tx, items, looks), items)
                 return verdicts  # noqa: RET504 - only after the commit
             except Known:
-                self._looking = LOOKING
+                looks, self._looking = True, LOOKING
             except Exception as error:
                 if not is_retryable(error) or attempt == LOST_TRIES:
                     raise
+                looks = True
                 await asyncio.sleep(LOST_PAUSE_S * attempt)
         raise AssertionError("unreachable")
 

@@ -1,5 +1,6 @@
 """Placing, expiring and offering on a real database."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -8,12 +9,13 @@ import pytest
 from tradepost.contracts.inventory import InventoryAdjusted, InventoryReserved
 from tradepost.contracts.order import Guest
 from tradepost.contracts.product import ProductArchived, ProductCreated, Variant
-from tradepost.kernel.batcher import Known
+from tradepost.kernel.batcher import Batcher, Known
 from tradepost.kernel.database import Database
 from tradepost.kernel.errors import Conflict, Invalid
 from tradepost.kernel.events import Cause, Event, Fact
 from tradepost.kernel.ids import new_id
 from tradepost.services.order import commands, consumers, jobs, offers
+from tradepost.services.order.commands import Placed
 from tradepost.services.order.domain.placement import Item, Placement
 from tradepost.services.order.repository import Priced
 
@@ -151,6 +153,22 @@ async def test_a_key_that_was_used_finds_its_order_though_it_could_not_be_placed
 
     assert found == first.order_id
     assert isinstance(refused, Invalid)
+
+
+async def test_who_asks_with_a_key_that_another_process_is_placing_under_gets_its_order(db: Database) -> None:
+    await offer(db, "MUG-1")
+    first, again = a_placement("MUG-1", key="k"), a_placement("MUG-1", key="k")
+    batcher: Batcher[Placement, Placed] = Batcher(db, commands.place)
+    async with db.transaction() as tx:
+        await commands.place(tx, [first], looks=False)
+        await tx.flush()
+        asked = asyncio.create_task(batcher.submit(again, caller="me", key="k"))
+        await asyncio.sleep(0.2)
+        assert not asked.done()
+
+    assert await asked == first.order_id
+    assert await db.fetchval("SELECT count(*) FROM orders") == 1
+    await batcher.close()
 
 
 async def test_a_number_that_was_drawn_for_a_bad_placement_is_the_next_orders(db: Database) -> None:

@@ -33,12 +33,13 @@ async def place(
     drawn and not used are left in `spare`."""
     spare = [] if spare is None else spare
     known = await _known(tx, placements) if looks else {}
-    offers = await _offers(tx, [p for p in placements if p.order_id not in known], spare)
-    verdicts = {p.order_id: _verdict(p, offers, known, spare) for p in placements}
-    refused = [p for p in placements if isinstance(verdicts[p.order_id], Refusal)]
+    fresh = [p for p in placements if p.order_id not in known]
+    offers = await _offers(tx, fresh, spare)
+    verdicts = {p.order_id: _priced(p, offers, spare) for p in fresh}
+    refused = [p for p in fresh if isinstance(verdicts[p.order_id], Refusal)]
     if refused and not looks:
         known = await _known(tx, refused)
-        verdicts |= {p.order_id: _verdict(p, offers, known, spare) for p in refused}
+    verdicts |= {p.order_id: _replayed(p, known[p.order_id]) for p in placements if p.order_id in known}
     accepted = [verdict for verdict in verdicts.values() if isinstance(verdict, Priced)]
     if accepted:
         _store(tx, accepted, otherwise=None if looks else Known())
@@ -67,12 +68,16 @@ async def _offers(tx: Tx, placements: Sequence[Placement], spare: list[int]) -> 
     return Offers(found)
 
 
-def _verdict(
-    placement: Placement, offers: Offers, known: Mapping[str, idempotency.Stored], spare: list[int]
-) -> Placed | Refusal:
+def _replayed(placement: Placement, stored: idempotency.Stored) -> Placed | Refusal:
     try:
-        if (stored := known.get(placement.order_id)) is not None:
-            return str((stored.replay(placement.body_hash).body or b"").decode())
+        return str((stored.replay(placement.body_hash).body or b"").decode())
+    except Refusal as refusal:
+        return refusal
+
+
+def _priced(placement: Placement, offers: Offers, spare: list[int]) -> Placed | Refusal:
+    """With the first of the spare numbers, if it is accepted."""
+    try:
         lines, currency, total = placing.place(placement, offers)
     except Refusal as refusal:
         return refusal

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -66,7 +66,7 @@ class Reception:
             while True:
                 await self._intake.rest()
                 records = await self._fetched()
-                for part in parts(records, self._is_wanted):
+                for part in parts(records):
                     await self._take(part)
                 if self._passed and (not records or time.monotonic() - self._stored_at > STORE_S):
                     await self._store()
@@ -150,17 +150,14 @@ class Reception:
         self._passed.clear()
         self._stored_at = time.monotonic()
 
-    def _is_wanted(self, place: TopicPartition, event: Raw) -> bool:
-        return event.type in self._intake.group.of(self._units[place].source)
-
     def _events(self, place: TopicPartition, records: Sequence[Record]) -> Iterator[Raw]:
-        """Those for the group. What is no event stays in the topic, and is passed over."""
+        """What is no event stays in the topic, and is passed over."""
         for offset, _, event in records:
             if isinstance(event, NotAnEvent):
                 self._skipped[place.topic] += 1
                 at = f"{place.topic}/{place.partition}/{offset}"
                 logger.error("not_an_event", group=self._intake.group.name, record=at, why=str(event))
-            elif self._is_wanted(place, event):
+            else:
                 yield event
 
     async def _gone(self, error: OffsetOutOfRangeError) -> OffsetGone:
@@ -175,8 +172,8 @@ class Reception:
         )
 
 
-def parts(records: Records, is_wanted: Callable[[TopicPartition, Raw], bool]) -> Iterator[Records]:
-    """The records in parts of at most 1,000 events that are wanted and 8 MiB, or one record that is larger."""
+def parts(records: Records) -> Iterator[Records]:
+    """The records in parts of at most 1,000 and 8 MiB, or one record that is larger."""
     part: dict[TopicPartition, list[Record]] = {}
     size = count = 0
     for place, run in records.items():
@@ -186,6 +183,6 @@ def parts(records: Records, is_wanted: Callable[[TopicPartition, Raw], bool]) ->
                 part, size, count = {}, 0, 0
             part.setdefault(place, []).append(record)
             size += record.size
-            count += isinstance(record.event, Raw) and is_wanted(place, record.event)
+            count += 1
     if part:
         yield part
