@@ -26,7 +26,7 @@ WHERE datname = current_database() AND usename = 'tradepost_probe' AND state LIK
 @pytest.fixture
 async def one(database_url: str) -> AsyncIterator[Database]:
     """A database with one connection, so that each transaction inherits what the one before it has left."""
-    async with connect(url_as(database_url, role_of("probe"), databases.SECRET), "probe", size=1) as db:
+    async with connect(url_as(database_url, role_of("probe"), databases.SECRET), "probe", transactions=1) as db:
         yield db
 
 

@@ -92,7 +92,8 @@ async def test_those_of_a_part_that_failed_are_gone(database: Database) -> None:
 
 
 async def test_a_transaction_without_statements_sends_none(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    await database.fetchval("SELECT 1")  # a connection is open
+    async with database.transaction() as tx:
+        await tx.fetchval("SELECT 1")  # a connection is open
     before, sent = database.statements, list[Any]()
     monkeypatch.setattr(Wire, "write", lambda _wire, data: sent.append(data))
     async with database.transaction():

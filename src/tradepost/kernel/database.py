@@ -14,7 +14,8 @@ from tradepost.kernel.pool import Connection, Pool
 from tradepost.kernel.wire import opener, wire_of
 from tradepost.kernel.writes import Write, write
 
-POOL_SIZE: Final = 6
+TRANSACTIONS: Final = 6  # at once
+LOOKS: Final = 4
 SESSION: Final = {
     "default_transaction_isolation": "read committed",  # what the locks rely on, whatever the server's default is
     # These free the locks of a process that was paused. Between preparing a statement and executing it a session is not
@@ -22,6 +23,13 @@ SESSION: Final = {
     "idle_in_transaction_session_timeout": "60s",
     "statement_timeout": "70s",
     "transaction_timeout": "300s",
+}
+# One plan for all arguments, made once: planning the statements of small batches takes as long as some of them do.
+# Without statistics it would read the whole of a table that was short when it was made, so it may use indexes only.
+PLANNED_ONCE: Final = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "max_parallel_workers_per_gather": "0",
 }
 
 LOST: Final = (
@@ -225,10 +233,11 @@ class Tx:
 
 
 class Database:
-    """A pool of connections under one role with one schema, and the way into transactions."""
+    """Connections under one role with one schema, and the way into transactions. These have connections of their own,
+    where each statement is planned once; what is asked outside of them is planned for its arguments: ADR 19."""
 
-    def __init__(self, pool: Pool, schema: str) -> None:
-        self._pool = pool
+    def __init__(self, looks: Pool, transactions: Pool, schema: str) -> None:
+        self._looks, self._transactions = looks, transactions
         self.schema = schema
         self.statements = 0  # sent so far, for the tests that count them
         self.on_events: Callable[[], None] = lambda: None
@@ -237,7 +246,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         """Commits at the end, rolls back on an exception. Errors: CommitUnknown."""
-        connection = await self._pool.take()
+        connection = await self._transactions.take()
         tx, broken = Tx(connection), False
         try:
             try:
@@ -251,7 +260,7 @@ class Database:
                 raise
         finally:
             self.statements += tx.statements
-            self._pool.give(connection, broken=broken)
+            self._transactions.give(connection, broken=broken)
         if appended:
             self.on_events()
         if tx.woken:
@@ -260,35 +269,35 @@ class Database:
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
         """All rows of one statement outside a transaction."""
         self.statements += 1
-        return await self._pool.fetch(sql, *args)
+        return await self._looks.fetch(sql, *args)
 
     async def fetchrow(self, sql: str, *args: object) -> Row | None:
         """The first row of one statement outside a transaction, or None."""
         self.statements += 1
-        return await self._pool.fetchrow(sql, *args)
+        return await self._looks.fetchrow(sql, *args)
 
     async def fetchval(self, sql: str, *args: object) -> Any:
         """The first column of the first row of one statement outside a transaction, or None."""
         self.statements += 1
-        return await self._pool.fetchval(sql, *args)
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """A bare connection, for COPY and LISTEN."""
-        async with self._pool.acquire() as connection:
-            yield connection
+        return await self._looks.fetchval(sql, *args)
 
     async def close(self) -> None:
         """Wait for what is running and close."""
-        await self._pool.close()
+        await self._transactions.close()
+        await self._looks.close()
+
+    def terminate(self) -> None:
+        """End all connections at once."""
+        self._transactions.terminate()
+        self._looks.terminate()
 
 
 @asynccontextmanager
-async def connect(url: str, schema: str, *, size: int = POOL_SIZE) -> AsyncIterator[Database]:
-    """A database whose unqualified names are those of `schema`."""
+async def connect(url: str, schema: str, *, transactions: int = TRANSACTIONS) -> AsyncIterator[Database]:
+    """A database whose unqualified names are those of `schema`, for so many transactions at once."""
     settings = {**SESSION, "search_path": f'"{schema}", extension', "application_name": f"tradepost {schema}"}
-    pool = Pool(opener(url, settings), size)
-    database = Database(pool, schema)
+    looks = Pool(opener(url, settings), LOOKS)
+    database = Database(looks, Pool(opener(url, {**settings, **PLANNED_ONCE}), transactions), schema)
     try:
         yield database
     finally:

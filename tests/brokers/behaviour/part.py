@@ -126,7 +126,7 @@ class Part:
         if self.proxy is not None:
             self.proxy.refuse()
         if hasattr(self, "db"):
-            self.db._pool.terminate()
+            self.db.terminate()
         if hasattr(self, "clocks"):
             for ticks in self.clocks.values():
                 ticks.pool.terminate()

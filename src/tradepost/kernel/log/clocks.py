@@ -5,20 +5,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
-from tradepost.kernel.database import SESSION
+from tradepost.kernel.database import PLANNED_ONCE, SESSION
 from tradepost.kernel.log.ticks import IDLE_S, Ticks
 from tradepost.kernel.migrate import READER, url_as
 from tradepost.kernel.pool import Pool
 from tradepost.kernel.wire import opener
 
 READER_POOL: Final = 6
-# One plan for all ticks, made once: planning a read took longer than the read. Without statistics it would take the
-# whole of a log that was short when it was made, so it may use indexes only.
-PLANS: Final = {
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
-    "max_parallel_workers_per_gather": "0",
-}
 FOREIGN_IDLE_S: Final = 1.0  # whose writers tick themselves; we do it for those that died
 
 
@@ -75,5 +68,5 @@ class Clocks(Mapping[str, Ticks]):
 
 def reader_pool(url: str, secret: str) -> Pool:
     """Connections to the database at `url` as the role that may read logs and tick."""
-    settings = {**SESSION, **PLANS, "application_name": "tradepost log"}
+    settings = {**SESSION, **PLANNED_ONCE, "application_name": "tradepost log"}
     return Pool(opener(url_as(url, READER, secret), settings), READER_POOL)

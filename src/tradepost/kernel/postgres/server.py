@@ -51,7 +51,7 @@ SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
         "fsync": "on",
         "synchronous_commit": "on",
         "shared_buffers": "128MB",
-        "max_connections": "100",
+        "max_connections": "200",
         "max_wal_size": "2GB",
         "wal_compression": "on",  # pglz: the wheel is built without lz4
         "jit": "off",
