@@ -66,7 +66,8 @@ class _AboutSku(Fact, frozen=True, kw_only=True):
 
 
 class InventoryAdjusted(_AboutSku, frozen=True, kw_only=True):
-    """A movement outside of orders. The first one, `announced` or `opening`, tells that inventory knows the SKU."""
+    """A movement outside of orders. The first one, `announced` or `opening`, tells that inventory knows the SKU; a
+    later one that is `announced` moved nothing, and repeats what there is."""
 
     type: ClassVar[str] = "inventory.adjusted"
 

@@ -5,6 +5,8 @@ from typing import Final
 
 from uuid_utils import uuid7
 
+LOWEST_ID: Final = "00000000-0000-0000-0000-000000000000"  # no one's: where a walk through all begins
+
 _CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 

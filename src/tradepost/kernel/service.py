@@ -1,12 +1,13 @@
 """A service is a value: its endpoints, consumer groups, jobs and migrations, and how to open its desk."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tradepost.kernel.database import Database
+from tradepost.kernel.database import Database, Tx
+from tradepost.kernel.events import Cause
 from tradepost.kernel.http.endpoint import Endpoint
 from tradepost.kernel.log.subscription import Group
 from tradepost.kernel.log.watch import Watch
@@ -35,8 +36,19 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Announcement:
+    """How a service publishes its present state again, for those who missed what its log no longer holds. `count` is
+    how many things it has; `tell` publishes what up to so many of them are now, those that come after a key (None: from
+    the first), and returns their keys in order. A reader that knows it all already is told nothing new."""
+
+    count: Callable[[Tx], Awaitable[int]]
+    tell: Callable[[Tx, str | None, int, Cause], Awaitable[Sequence[str]]]
+
+
+@dataclass(frozen=True)
 class Service:
-    """`open` yields the desk: what the service's handlers and jobs work with, its second argument everywhere."""
+    """`open` yields the desk: what the service's handlers and jobs work with, its second argument everywhere. One that
+    only tells of what happened, never of what is, has no `announcement`."""
 
     name: str
     package: str  # where its folder `migrations` lies
@@ -44,3 +56,4 @@ class Service:
     endpoints: tuple[Endpoint, ...] = ()
     groups: tuple[Group, ...] = ()
     jobs: tuple[Job, ...] = ()
+    announcement: Announcement | None = None

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.services.inventory.warehouse import Warehouse, created, product
+from tests.services.inventory.warehouse import CAUSE, Warehouse, created, product
 from tradepost.contracts.product import ProductUpdated
 from tradepost.kernel.ids import new_id
+from tradepost.services.inventory.commands import tell
 
 
 def again(snapshot: object, **changes: object) -> ProductUpdated:
@@ -86,4 +87,24 @@ async def test_a_batch_takes_the_same_few_statements_whatever_its_size(warehouse
         told = [product(new_id(), **{f"A-{products}-{n}": 3, f"B-{products}-{n}": None}) for n in range(products)]
         assert await warehouse.hear(*told) == 3 + (products > 1)  # lock, insert, movements; many events apart
         assert await warehouse.hear(*(again(one, variants=one.variants[:1]) for one in told)) == 2  # lock, owners
+    await warehouse.check_the_books()
+
+
+async def test_what_is_announced_again_moves_nothing_and_is_the_newest_word(warehouse: Warehouse) -> None:
+    await warehouse.stock_up(CUP=1, MUG=5, POT=2)
+    await warehouse.hear(created(new_id(), ("MUG", 2)))
+    moved = {sku: await warehouse.movements(sku) for sku in ("CUP", "MUG", "POT")}
+
+    async with warehouse.db.transaction() as tx:
+        first = await tell(tx, None, 2, CAUSE)
+    async with warehouse.db.transaction() as tx:
+        rest = [await tell(tx, first[-1], 2, CAUSE), await tell(tx, "POT", 2, CAUSE)]
+
+    assert (first, rest) == (["CUP", "MUG"], [["POT"], []])
+    told = [data for *_, data in await warehouse.published("inventory.adjusted")][-3:]
+    assert [(one["sku"], one["delta"], one["on_hand"], one["reserved"], one["available"]) for one in told] == [
+        ("CUP", 0, 1, 0, 1), ("MUG", 0, 5, 2, 3), ("POT", 0, 2, 0, 2),
+    ]  # fmt: skip
+    assert [(one["reason"], one["version"]) for one in told] == [("announced", 2), ("announced", 3), ("announced", 2)]
+    assert {sku: await warehouse.movements(sku) for sku in moved} == moved
     await warehouse.check_the_books()

@@ -4,6 +4,7 @@ from typing import Final
 
 from cyclopts import App
 
+from tradepost.console.events.announce import announce
 from tradepost.console.events.replay import replay
 from tradepost.console.events.show import show
 from tradepost.console.events.tail import tail
@@ -14,6 +15,7 @@ EXAMPLES: Final = """Examples:
   tradepost events trace 1001
   tradepost events show 0193b2f0-7c1e-7000-8000-000000000001
   tradepost events replay product.availability
+  tradepost events announce inventory
 
 `tradepost events COMMAND --help` says more."""
 TAIL_EXAMPLES: Final = """Ends with 2 when it could not look.
@@ -38,6 +40,12 @@ REPLAY_EXAMPLES: Final = """Ends with 1 when the group must not read again, with
 Examples:
   tradepost events replay product.availability
   tradepost events replay product.availability && tradepost log lag --wait"""
+ANNOUNCE_EXAMPLES: Final = """Ends with 2 when it could not, after saying how far it came.
+
+Examples:
+  tradepost events announce product
+  tradepost events announce inventory && tradepost log lag --wait
+  tradepost events announce user --after 0193b2f0-7c1e-7000-8000-000000000001"""
 
 events: Final = App(
     name="events", help="What the services have published.", help_format="plaintext", help_epilogue=EXAMPLES
@@ -46,3 +54,4 @@ events.command(tail, help_epilogue=TAIL_EXAMPLES)
 events.command(show, help_epilogue=SHOW_EXAMPLES)
 events.command(trace, help_epilogue=TRACE_EXAMPLES)
 events.command(replay, help_epilogue=REPLAY_EXAMPLES)
+events.command(announce, help_epilogue=ANNOUNCE_EXAMPLES)

@@ -4,16 +4,19 @@ import asyncio
 from typing import Final
 
 from tradepost import settings
-from tradepost.console.databases import as_service, clocks, failing, group_named, say
+from tradepost.console.databases import as_service, clocks, connected, failing, group_named, say
 from tradepost.kernel.log.replay import NotRebuildable
 from tradepost.kernel.log.replay import replay as read_again
 
 REFUSED: Final = 1
 
+_BEGINS: Final = "SELECT min(low) FROM log.partitions($1)"  # above 0 once retention has dropped the first
+
 
 def replay(group: str) -> None:
     """Empty what a group has built, and have it read everything again that the logs hold. Only for groups that build
-    something which can be emptied; running services go on from there by themselves.
+    something which can be emptied; running services go on from there by themselves. What is older than the logs has to
+    be published again afterwards: see `tradepost events announce`.
 
     Parameters
     ----------
@@ -34,4 +37,8 @@ async def _replay(name: str) -> int:
         except NotRebuildable as error:
             return say(str(error), REFUSED)
     print(f"{name} reads {', '.join(group.sources())} again from the start: see `tradepost log lag --wait`")
+    async with connected(now) as owners:
+        for source in group.sources():
+            if await owners[source].fetchval(_BEGINS, source):
+                print(f"{source}'s oldest events are gone: `tradepost events announce {source}` tells what they told")
     return 0

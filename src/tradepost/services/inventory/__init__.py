@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tradepost.kernel.database import Database
-from tradepost.kernel.service import Room, Service
-from tradepost.services.inventory import api, consumers
+from tradepost.kernel.service import Announcement, Room, Service
+from tradepost.services.inventory import api, commands, consumers, repository
 
 
 @asynccontextmanager
@@ -20,4 +20,5 @@ service = Service(
     open=open_desk,
     endpoints=api.endpoints,
     groups=(consumers.inventory,),
+    announcement=Announcement(repository.count, commands.tell),
 )

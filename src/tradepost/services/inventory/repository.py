@@ -22,6 +22,8 @@ FROM stock
 _LOCK: Final = f"{_STOCK} WHERE sku = ANY ($1) ORDER BY sku FOR UPDATE"
 _LOCK_PRODUCT: Final = f"{_STOCK} WHERE product_id = $1 ORDER BY sku FOR UPDATE"
 _LOCK_LISTED: Final = f"{_STOCK} WHERE sku = ANY ($1) OR product_id = ANY ($2) ORDER BY sku FOR UPDATE"
+_LOCK_NEXT: Final = f"{_STOCK} WHERE sku > $1 ORDER BY sku LIMIT $2 FOR UPDATE"
+_COUNT: Final = "SELECT count(*) FROM stock"
 
 _LOCK_RESERVATIONS: Final = """
 SELECT order_id::text AS order_id, skus, quantities, status, version
@@ -75,6 +77,16 @@ async def lock(tx: Tx, skus: Collection[str]) -> Shelf:
 async def lock_product(tx: Tx, product_id: str) -> Sequence[Stock]:
     """The rows of a product's SKUs."""
     return [_stock(row) for row in await tx.fetch(_LOCK_PRODUCT, product_id)]
+
+
+async def lock_next(tx: Tx, after: str, limit: int) -> Shelf:
+    """The rows of the first SKUs behind `after`."""
+    return Shelf(map(_stock, await tx.fetch(_LOCK_NEXT, after, limit)))
+
+
+async def count(tx: Tx) -> int:
+    """Of all SKUs."""
+    return int(await tx.fetchval(_COUNT))
 
 
 async def lock_listed(tx: Tx, skus: Collection[str], products: Collection[str]) -> Sequence[Stock]:

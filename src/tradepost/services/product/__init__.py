@@ -1,8 +1,10 @@
 """Product: what is sold, at what price, found by search and filed by files; with a view of what is in stock."""
 
-from tradepost.kernel.service import Service
+from tradepost.kernel.service import Announcement, Service
 from tradepost.services.product import api, consumers
+from tradepost.services.product.commands import announcing
 from tradepost.services.product.desk import open_desk
+from tradepost.services.product.repository import products
 
 service = Service(
     name="product",
@@ -10,4 +12,5 @@ service = Service(
     open=open_desk,
     endpoints=api.endpoints,
     groups=(consumers.availability, consumers.product),
+    announcement=Announcement(products.count, announcing.tell),
 )

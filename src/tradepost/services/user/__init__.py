@@ -1,9 +1,11 @@
 """Accounts: who somebody is, how they prove it, and what they may do."""
 
-from tradepost.kernel.service import Service
+from tradepost.kernel.service import Announcement, Service
 from tradepost.services.user.api import endpoints
+from tradepost.services.user.commands import announcing
 from tradepost.services.user.jobs import jobs
 from tradepost.services.user.opening import open_desk
+from tradepost.services.user.repository import account as accounts
 
 service = Service(
     name="user",
@@ -11,4 +13,5 @@ service = Service(
     open=open_desk,
     endpoints=endpoints,
     jobs=jobs,
+    announcement=Announcement(accounts.count, announcing.tell),
 )

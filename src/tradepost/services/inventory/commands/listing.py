@@ -3,14 +3,14 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
+from tradepost.kernel.clock import now
 from tradepost.kernel.database import Tx
+from tradepost.kernel.events import Cause
 from tradepost.services.inventory import repository
 from tradepost.services.inventory.domain.listing import Catalogue, Listing, Owner, Snapshot, catalogue
 from tradepost.services.inventory.domain.movement import Movement, Reason
-from tradepost.services.inventory.domain.shelf import adjusted
+from tradepost.services.inventory.domain.shelf import ANNOUNCED, adjusted
 from tradepost.services.inventory.domain.stock import Stock
-
-ANNOUNCED = "announced"
 
 
 async def learn(tx: Tx, snapshots: Sequence[Snapshot], at: datetime) -> None:
@@ -22,6 +22,16 @@ async def learn(tx: Tx, snapshots: Sequence[Snapshot], at: datetime) -> None:
     learnt = await repository.insert_stock(tx, [told.listings[sku] for sku in unknown]) if unknown else ()
     await _correct_owners(tx, known, told)
     await _announce(tx, [listing for sku, listing in told.listings.items() if sku in learnt], at)
+
+
+async def tell(tx: Tx, after: str | None, limit: int, cause: Cause) -> Sequence[str]:
+    """Announce the next SKUs once more, with what there is of them now; which they are."""
+    shelf = await repository.lock_next(tx, after or "", limit)
+    skus = shelf.skus()
+    for sku in skus:
+        shelf.announce(sku, cause)
+    repository.save(tx, shelf, now())
+    return skus
 
 
 async def _correct_owners(tx: Tx, known: Iterable[Stock], told: Catalogue) -> None:

@@ -11,6 +11,8 @@ from tradepost.services.inventory.domain import stock as rules
 from tradepost.services.inventory.domain.movement import Movement, Reason
 from tradepost.services.inventory.domain.stock import Stock, UnknownSku
 
+ANNOUNCED: Final = "announced"
+
 
 class Note(msgspec.Struct, frozen=True):
     """A fact to publish; `sequence` counts what was published under its key."""
@@ -48,6 +50,10 @@ class Shelf:
         if sku not in self._now:
             raise UnknownSku(sku)
         return self._now[sku]
+
+    def skus(self) -> Sequence[str]:
+        """Of everything on it, in order."""
+        return sorted(self._now)
 
     def free(self, skus: Iterable[str]) -> Mapping[str, int]:
         """Available units of those of `skus` that are known."""
@@ -97,6 +103,12 @@ class Shelf:
     def watch(self, sku: str, threshold: int | None, cause: Cause) -> Stock:
         """Set the threshold. Errors: UnknownSku."""
         return self._put(rules.watch(self.stock(sku), threshold), cause)
+
+    def announce(self, sku: str, cause: Cause) -> Stock:
+        """Tell what there is: nothing changes but the version, so that whoever got it wrong takes it. Errors:
+        UnknownSku."""
+        stock = self._put(rules.announce(self.stock(sku)), cause)
+        return self._publish(adjusted(stock, 0, ANNOUNCED), cause)
 
     def settle(self) -> Sequence[Alert]:
         """Compare what became of each SKU with its threshold, once, after all changes: what crossed it. A threshold

@@ -7,6 +7,7 @@ from typing import Final
 from tradepost.kernel.database import Database
 from tradepost.kernel.http.body import Currency, Query
 from tradepost.kernel.http.endpoint import Request, Streamed
+from tradepost.kernel.ids import LOWEST_ID
 from tradepost.services.product.desk import Desk
 from tradepost.services.product.domain.filing import draft_of
 from tradepost.services.product.domain.product import Product
@@ -14,7 +15,6 @@ from tradepost.services.product.repository import categories, products
 from tradepost.services.product.shopify import ProductDraft, write
 
 PAGE: Final = 200  # products in one statement
-FIRST: Final = "00000000-0000-0000-0000-000000000000"
 
 
 class ExportQuery(Query, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ async def export_products(request: Request[None, ExportQuery], desk: Desk) -> St
 
 async def _file(db: Database, currency: str | None) -> AsyncIterator[bytes]:
     yield _text(write(()))
-    last = FIRST
+    last = LOWEST_ID
     while page := await products.read_next(db, last, PAGE, currency):
         yield _text(islice(write(await _drafts(db, page)), 1, None))
         last = page[-1].id

@@ -125,6 +125,12 @@ def publish(change: Change) -> Published | None:
     return Published(before, msgspec.structs.replace(after, version=version), change.opening, facts)
 
 
+def announce(product: Product) -> Published:
+    """The product as it is, told once more."""
+    facts = [ProductUpdated(**_snapshot(Change(product, product, {})))]
+    return Published(product, msgspec.structs.replace(product, version=product.version + len(facts)), {}, facts)
+
+
 def _created(change: Change) -> list[Fact]:
     return [ProductCreated(**_snapshot(change))]
 

@@ -18,6 +18,7 @@ _LOCK_MANY: Final = "SELECT pg_advisory_xact_lock(hashtextextended('product.impo
 
 _LOCK_ONE: Final = "SELECT FROM product WHERE id = $1 FOR UPDATE"
 _LOCK_HANDLES: Final = "SELECT FROM product WHERE handle = ANY ($1) ORDER BY id FOR UPDATE"
+_LOCK_NEXT: Final = "SELECT id FROM product WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE"
 
 _PRODUCT_FIELDS: Final[Mapping[str, str]] = {
     "id": "uuid",
@@ -76,6 +77,7 @@ SELECT (SELECT to_json(one) FROM (SELECT {_listed(_PRODUCT_FIELDS, "product.")},
 FROM product
 """
 _READ_ONE: Final = f"{_READ} WHERE id = $1"
+_READ_SOME: Final = f"{_READ} WHERE id = ANY ($1) ORDER BY id"
 _READ_HANDLES: Final = f"{_READ} WHERE handle = ANY ($1)"
 _READ_NEXT: Final = f"{_READ} WHERE id > $1 AND ($3::text IS NULL OR currency = $3) ORDER BY id LIMIT $2"
 
@@ -106,6 +108,8 @@ _UPDATE_VARIANTS: Final = f"""
 UPDATE variant SET ({_listed(_VARIANT_FIELDS)}) = ROW ({_listed(_VARIANT_FIELDS, "new.")})
 FROM {_records(_VARIANT_FIELDS)} WHERE variant.id = new.id
 """
+_TOLD: Final = "UPDATE product SET version = version + 1 WHERE id = ANY ($1)"
+_COUNT: Final = "SELECT count(*) FROM product"
 # What is asked for is shown until inventory tells of the SKU: every fact of inventory's has a version above 0.
 _OPEN_STOCK: Final = """
 INSERT INTO availability (sku, available, version)
@@ -137,6 +141,18 @@ async def lock(tx: Tx, product_id: str) -> Product | None:
     return _product.decode(row["product"]) if row else None
 
 
+async def lock_next(tx: Tx, after: str, limit: int) -> Sequence[Product]:
+    """Products in the order of their ids, nobody else's until the commit."""
+    await tx.execute(_LOCK_MANY)
+    ids = [row["id"] for row in await tx.fetch(_LOCK_NEXT, after, limit)]
+    return [_product.decode(row["product"]) for row in await tx.fetch(_READ_SOME, ids)]
+
+
+async def count(tx: Tx) -> int:
+    """Of all products."""
+    return int(await tx.fetchval(_COUNT))
+
+
 async def read_next(db: Database, after: str, limit: int, currency: str | None) -> Sequence[Product]:
     """Products in the order of their ids."""
     return [_product.decode(row["product"]) for row in await db.fetch(_READ_NEXT, after, limit, currency)]
@@ -165,6 +181,16 @@ async def save(tx: Tx, changes: Sequence[Published], cause: Cause) -> None:
         await _write(tx, _INSERT, [_product_row(product) for product in created])
         await _write(tx, _UPDATE, [_product_row(product) for product in edited])
         await _save_variants(tx, changes)
+    _append(tx, changes, cause)
+
+
+async def count_told(tx: Tx, told: Sequence[Published], cause: Cause) -> None:
+    """Append the fact of each, where nothing else has changed."""
+    await tx.execute(_TOLD, [one.after.id for one in told])
+    _append(tx, told, cause)
+
+
+def _append(tx: Tx, changes: Sequence[Published], cause: Cause) -> None:
     for change in changes:
         first = change.after.version - len(change.facts) + 1
         for sequence, fact in enumerate(change.facts, first):

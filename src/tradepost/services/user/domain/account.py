@@ -129,6 +129,13 @@ def erase(account: Account, admins: Collection[str]) -> tuple[Account, UserErase
     return erased, UserErased(user_id=account.id)
 
 
+def announce(account: Account) -> tuple[Account, UserUpdated | UserErased]:
+    """What the account is, told once more."""
+    is_erased = account.status is Status.ERASED
+    fact = UserErased(user_id=account.id) if is_erased else _published(account)
+    return replace(account, version=account.version + 1), fact
+
+
 def _updated(before: Account, after: Account) -> tuple[Account, UserUpdated | None]:
     _refuse_erased(before)
     if after == before:

@@ -15,6 +15,11 @@ COLUMNS: Final = "id::text, email, name, phone, roles, permissions, status, emai
 
 # FOR NO KEY UPDATE: a log-in refers to the account by a foreign key, and need not wait.
 _LOCK: Final = f"SELECT {COLUMNS} FROM account WHERE id = $1 FOR NO KEY UPDATE"
+_LOCK_NEXT: Final = (
+    f"SELECT {COLUMNS} FROM account WHERE account.id > $1 ORDER BY account.id LIMIT $2 FOR NO KEY UPDATE"
+)
+_TOLD: Final = "UPDATE account SET version = version + 1 WHERE id = ANY ($1)"
+_COUNT: Final = "SELECT count(*) FROM account"
 _LOCK_ADMINS: Final = """
 SELECT id::text FROM account WHERE roles <> '{customer}' AND 'admin' = ANY (roles) AND status = 'active'
 ORDER BY account.id FOR NO KEY UPDATE
@@ -74,6 +79,16 @@ async def lock_active(tx: Tx, user_id: str) -> Account:
     if account.status is not Status.ACTIVE:
         raise NoSuchUser("The account is closed.")
     return account
+
+
+async def lock_next(tx: Tx, after: str, limit: int) -> Sequence[Account]:
+    """The accounts in the order of their ids, whatever their status; locked."""
+    return [account_of(row) for row in await tx.fetch(_LOCK_NEXT, after, limit)]
+
+
+async def count(tx: Tx) -> int:
+    """Of all accounts."""
+    return int(await tx.fetchval(_COUNT))
 
 
 async def lock_admins(tx: Tx) -> frozenset[str]:
@@ -147,6 +162,13 @@ async def save(tx: Tx, account: Account, fact: UserUpdated | UserErased | None, 
     except asyncpg.UniqueViolationError:
         raise EmailTaken("Another account has this e-mail address by now.") from None
     if fact is not None:
+        tx.append(fact, sequence=account.version, cause=cause)
+
+
+async def count_told(tx: Tx, told: Sequence[tuple[Account, UserUpdated | UserErased]], cause: Cause) -> None:
+    """Append the fact about each account, of which nothing else has changed."""
+    await tx.execute(_TOLD, [account.id for account, _ in told])
+    for account, fact in told:
         tx.append(fact, sequence=account.version, cause=cause)
 
 
