@@ -33,6 +33,8 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 CONNECT_S: Final = 10.0
 WATCH_S: Final = 0.5
 OLDEST: Final = 15  # major version of PostgreSQL
+RESTORING: Final = "restoring"  # in the data folder, while `tradepost restore` fills it
+RESTORING_SCHEMA: Final = "tradepost_restoring"  # in a database of one's own meanwhile
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 TOLD: Final = (
     PostgresError,
@@ -45,6 +47,7 @@ TOLD: Final = (
     NoInstances,
     UnknownDatabase,
 )
+_HALF_RESTORED: Final = "SELECT current_database() FROM pg_namespace WHERE nspname = $1"
 DATABASE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError)
 
 logger = structlog.get_logger()
@@ -52,6 +55,10 @@ logger = structlog.get_logger()
 
 class DatabaseError(Exception):
     """The operator's own PostgreSQL can't be used; the message is one line that names no secret."""
+
+
+class HalfRestored(Exception):
+    """A restore was cut off here, or is still under way; the message is one line."""
 
 
 class Whereabouts(msgspec.Struct, frozen=True):
@@ -73,7 +80,8 @@ class Backing:
 @contextmanager
 def backing(settings: Settings, names: Sequence[str], own: Sequence[str], *, embedded: bool) -> Iterator[Backing]:
     """The databases of the services of these `names`, of which `own` must be known; with `embedded`, the data folder is
-    ours, and a server runs in it where no other is set. Errors: PostgresError, SettingsError."""
+    ours, and a server runs in it where no other is set. Errors: PostgresError, SettingsError, HalfRestored."""
+    refuse_half_restored(settings.data)
     for name in settings.databases.keys() | settings.urls.keys():
         if name not in names:
             raise SettingsError(f"there is no service {name!r}: look at the TRADEPOST_{name.upper()}_... variables")
@@ -106,18 +114,27 @@ async def begin_again_without(backing: Backing) -> None:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
-async def check_database(url: str) -> None:
-    """Errors: DatabaseError when the server at `url` doesn't let us in, or is too old."""
+def refuse_half_restored(data: Path) -> None:
+    """Errors: HalfRestored. The secret is the last that a restore moves in: with it, all is there."""
+    if (data / RESTORING).exists() and not (data / "secret").exists():
+        raise HalfRestored(f"a restore into {data} was cut off: run it again, or delete {data / RESTORING}")
+
+
+async def check_database(url: str, *, restoring: bool = False) -> None:
+    """Errors: DatabaseError when the server at `url` doesn't let us in, or is too old; HalfRestored, unless we are
+    `restoring`."""
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_S)
     except DATABASE as error:
         raise DatabaseError(_why(url, error)) from error
     try:
         version = connection.get_server_version()
+        if version.major < OLDEST:
+            raise DatabaseError(f"the database runs PostgreSQL {version.major}: Tradepost needs {OLDEST} or newer")
+        if not restoring and (name := await connection.fetchval(_HALF_RESTORED, RESTORING_SCHEMA)):
+            raise HalfRestored(f"a restore into the database {name} was cut off, or is under way: run it again")
     finally:
         await connection.close()
-    if version.major < OLDEST:
-        raise DatabaseError(f"the database runs PostgreSQL {version.major}: Tradepost needs {OLDEST} or newer")
 
 
 def allow_many_connections() -> None:
@@ -176,7 +193,7 @@ def interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def told(error: BaseException) -> str | None:
     """The one line that tells the operator about `error`, None when it is a bug and needs its traceback."""
-    if isinstance(error, (*TOLD, DatabaseError)):
+    if isinstance(error, (*TOLD, DatabaseError, HalfRestored)):
         return " ".join(str(error).split())
     if isinstance(error, asyncpg.DiskFullError) or (isinstance(error, OSError) and error.errno in FULL):
         return "the disk is full: free some space and start again"

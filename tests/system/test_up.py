@@ -1,5 +1,6 @@
 """`tradepost up` as its operator meets it: it starts, says where it is, stops in order, and fails in one line."""
 
+import asyncio
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.console.story import execute
 from tradepost.console.instance import staff_token
 from tradepost.kernel import postgres
 from tradepost.kernel.postgres.processes import cluster_name, server_processes
@@ -149,6 +151,24 @@ def test_a_second_instance_on_the_same_data_is_one_line(first: Up) -> None:
     line = fails(first.data, free_port())
 
     assert f"in use by another Tradepost, process {first.process.pid}" in line
+
+
+def test_what_a_killed_restore_has_left_is_no_shop(first: Up, tmp_path: Path) -> None:
+    (tmp_path / "data/restoring").mkdir(parents=True)
+    line = fails(tmp_path / "data", free_port())
+
+    assert line.startswith(f"tradepost: a restore into {tmp_path / 'data'} was cut off: run it again, or delete ")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["restoring"]
+
+    url = postgres.find_running(first.data)
+    assert url is not None
+    half = url.replace("/tradepost?", "/half?")
+    asyncio.run(execute(url, "CREATE DATABASE half"))
+    asyncio.run(execute(half, "CREATE SCHEMA tradepost_restoring"))
+    line = fails(tmp_path / "other", free_port(), TRADEPOST_DATABASE_URL=half)
+
+    assert line == "tradepost: a restore into the database half was cut off, or is under way: run it again\n"
+    asyncio.run(execute(url, "DROP DATABASE half"))
 
 
 def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:

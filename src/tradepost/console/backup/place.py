@@ -15,12 +15,11 @@ from tradepost.console.cut import identity
 from tradepost.console.instance import NAMES
 from tradepost.kernel import postgres
 from tradepost.kernel.postgres import InstanceLock, PostgresError, read_secret
-from tradepost.process import check_database
+from tradepost.process import RESTORING, RESTORING_SCHEMA, check_database
 from tradepost.settings import Settings
 
 PGDATA: Final = "postgres"
-UNFINISHED: Final = "restoring"  # in the data folder, while it is filled
-MARK: Final = "tradepost_restoring"  # a schema in a database that is being filled
+MARK: Final = RESTORING_SCHEMA
 SCHEMAS: Final = ("log", *NAMES)
 
 _PRESENT: Final = "SELECT nspname FROM pg_namespace WHERE nspname = ANY ($1::text[]) ORDER BY nspname"
@@ -43,7 +42,7 @@ def place(settings: Settings, backup: Path) -> Iterator[tuple[Mapping[str, str],
     data = settings.data
     with InstanceLock(data):
         _refuse_occupied(data)
-        fresh = data / UNFINISHED
+        fresh = data / RESTORING
         _remove_remains(fresh)
         try:
             disk.copy_secrets(backup / SECRETS, fresh, settings.secret)
@@ -61,7 +60,7 @@ async def targets(urls: Mapping[str, str]) -> AsyncIterator[tuple[Target, ...]]:
     async with AsyncExitStack() as stack:
         homes: dict[tuple[str, ...], list[str]] = {}
         for service, url in urls.items():
-            await check_database(url)
+            await check_database(url, restoring=True)
             homes.setdefault(await identity(url), []).append(service)
         found = []
         for services in homes.values():
