@@ -20,7 +20,6 @@ from tradepost.contracts.user import UserRegistered
 from tradepost.kernel.clock import now
 from tradepost.kernel.database import Database, connect
 from tradepost.kernel.events import Cause, Fact
-from tradepost.kernel.http.body import ListQuery
 from tradepost.kernel.http.idempotency import scope_of
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.log.batch import Raw
@@ -195,4 +194,4 @@ async def _read(shop: _Lockstep, order_id: str, user_id: str) -> None:
     with shop.counting("order", "read an order"):
         await queries.fates(db, [queries.Asked(order_id, user_id)])
     with shop.counting("order", "list my orders"):
-        await queries.listing(db, ListQuery(limit=10), user_id, None)
+        await queries.newest(db, [queries.Newest(user_id, 10)])

@@ -27,7 +27,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class Line(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Units of one SKU at the price of one, in minor units."""
 
     product_id: str

@@ -40,3 +40,23 @@ async def test_a_page_of_many_orders_reads_no_more_than_the_page(db: Database, s
             assert len(page.data) == asked.limit
             assert page.has_more
             assert everyones or {order.user_id for order in page.data} == {mine}
+
+
+async def test_first_pages_are_read_together_and_each_is_the_one_of_its_user(db: Database, superuser: Any) -> None:
+    many, few, none = new_id(), new_id(), new_id()
+    async with db.transaction() as tx:
+        await tx.execute(STORE, many, 3_000)
+        await tx.execute(STORE, few, 3)
+    await superuser.execute('ANALYZE "order".orders')
+    asked = [queries.Newest(many, 10), queries.Newest(many, 2), queries.Newest(few, 3), queries.Newest(none, 20)]
+
+    for _ in range(7):
+        async with db.transaction() as tx:
+            before = await rows_read(tx)
+            pages = await queries.newest(tx, asked)
+            assert await rows_read(tx) - before <= 11 + 3 + 3
+
+    assert pages == {one: await queries.listing(db, ListQuery(limit=one.limit), one.user_id, None) for one in asked}
+    assert [(len(pages[one].data), pages[one].has_more) for one in asked] == [
+        (10, True), (2, True), (3, False), (0, False),
+    ]  # fmt: skip

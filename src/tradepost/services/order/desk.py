@@ -8,22 +8,26 @@ from functools import partial
 from tradepost.kernel.batcher import Batcher
 from tradepost.kernel.database import Database
 from tradepost.kernel.gatherer import Gatherer
+from tradepost.kernel.http.body import ListOf
 from tradepost.kernel.log.watch import Watch
 from tradepost.kernel.service import Room
 from tradepost.services.order import commands
 from tradepost.services.order.commands import Placed
 from tradepost.services.order.domain.placement import Placement
-from tradepost.services.order.queries import Asked, Fate, fates
+from tradepost.services.order.queries import Asked, Fate, Newest, fates, newest
+from tradepost.services.order.views import OrderView
 
 
 @dataclass(frozen=True)
 class Desk:
-    """`placements` collects what arrives together, and `fates` who reads; `watch` wakes who waits for an order."""
+    """`placements` collects what arrives together, `fates` who reads an order and `newest` who lists his own; `watch`
+    wakes who waits for an order."""
 
     db: Database
     watch: Watch
     placements: Batcher[Placement, Placed]
     fates: Gatherer[Asked, Fate]
+    newest: Gatherer[Newest, ListOf[OrderView]]
 
 
 @asynccontextmanager
@@ -31,6 +35,7 @@ async def open_desk(room: Room) -> AsyncIterator[Desk]:
     """At the end, what waits in the batcher is finished first."""
     placements: Batcher[Placement, Placed] = Batcher(room.db, partial(commands.place, spare=[]))
     try:
-        yield Desk(room.db, room.watch, placements, Gatherer(partial(fates, room.db)))
+        gatherers = Gatherer(partial(fates, room.db)), Gatherer(partial(newest, room.db))
+        yield Desk(room.db, room.watch, placements, *gatherers)
     finally:
         await placements.close()

@@ -14,7 +14,7 @@ from tradepost.services.order.domain.return_ import ReturnLine, ReturnStatus
 from tradepost.services.order.repository import Priced
 
 
-class Moment(msgspec.Struct, frozen=True, omit_defaults=True):
+class Moment(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A change of state, or a fact that came too late for one."""
 
     status: str
@@ -22,7 +22,7 @@ class Moment(msgspec.Struct, frozen=True, omit_defaults=True):
     late: bool = False
 
 
-class OrderView(msgspec.Struct, frozen=True, kw_only=True):
+class OrderView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An order with its lines and its story. Amounts in minor units of `currency`."""
 
     id: str
@@ -80,6 +80,11 @@ _PLAIN: Final = (
     "tracking_number",
     "carrier",
     "created_at",
+)
+
+_REACHED: Final = tuple(
+    (status, f"{status}_at")
+    for status in (Status.RESERVED, Status.PAID, Status.SHIPPED, Status.COMPLETED, Status.CANCELLED)
 )
 
 _guest: Final = msgspec.json.Decoder(Guest)
@@ -142,6 +147,6 @@ _RETURN_PLAIN: Final = frozenset(ReturnView.__struct_fields__) - {"return_id", "
 
 def _timeline(row: Row) -> Iterator[Moment]:
     yield Moment(Status.PENDING, row["created_at"])
-    for status in (Status.RESERVED, Status.PAID, Status.SHIPPED, Status.COMPLETED, Status.CANCELLED):
-        if (at := row[f"{status}_at"]) is not None:
+    for status, column in _REACHED:
+        if (at := row[column]) is not None:
             yield Moment(status, at)
