@@ -25,6 +25,7 @@ SCRIPTS: Final[Mapping[str, tuple[int, int]]] = {
     "reads": (90, 40),
     "saga": (420, 90),
     "paid": (270, 90),
+    "writes": (100, 70),
     "hot_sku": (60, 20),
     "scale": (120, 60),
     "overload": (120, 60),
