@@ -11,6 +11,7 @@ from tradepost.kernel import database as module
 from tradepost.kernel.database import CommitUnknown, Database, Tx, connect
 from tradepost.kernel.events import Cause, Fact
 from tradepost.kernel.migrate import role_of, url_as
+from tradepost.kernel.session import SESSION
 
 CAUSE = Cause("test")
 PATIENCE_S = 10.0
@@ -112,7 +113,7 @@ async def test_a_process_that_is_paused_between_preparing_a_statement_and_execut
     database_url: str, superuser: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = {"idle_in_transaction_session_timeout": "100ms", "transaction_timeout": "500ms"}
-    monkeypatch.setattr(module, "SESSION", {**module.SESSION, **limits})
+    monkeypatch.setattr(module, "SESSION", {**SESSION, **limits})
     async with connect(url_as(database_url, role_of("probe"), databases.SECRET), "probe") as paused:
         with pytest.raises((asyncpg.InterfaceError, asyncpg.InternalClientError)):  # noqa: PT012
             async with paused.transaction() as tx:

@@ -10,9 +10,9 @@ import pytest
 
 from tests import databases
 from tradepost.kernel import pool as module
-from tradepost.kernel.database import SESSION
 from tradepost.kernel.migrate import role_of, url_as
 from tradepost.kernel.pool import Pool
+from tradepost.kernel.session import SESSION
 from tradepost.kernel.wire import opener
 
 PID = "SELECT pg_backend_pid()"

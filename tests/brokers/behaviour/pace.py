@@ -8,6 +8,7 @@ from tradepost.kernel.brokers import receiver
 from tradepost.kernel.brokers.kafka import reception
 from tradepost.kernel.brokers.rabbitmq import link
 from tradepost.kernel.log import consumer, roster, team
+from tradepost.kernel.session import SESSION
 
 BEAT_S: Final = 0.1
 STANDBY_S: Final = 0.05
@@ -36,4 +37,4 @@ def lose_patience(replace: Callable[[Any, str, Any], None]) -> None:
     """Have the servers give up whoever is silent: PostgreSQL his transaction, RabbitMQ his connection, and each waits
     several times as long otherwise."""
     replace(link, "HEARTBEAT_S", HEARTBEAT_S)
-    replace(database, "SESSION", {**database.SESSION, **LOCKS_FREE})
+    replace(database, "SESSION", {**SESSION, **LOCKS_FREE})

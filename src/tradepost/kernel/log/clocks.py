@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
-from tradepost.kernel.database import PLANNED_ONCE, SESSION
 from tradepost.kernel.log.ticks import IDLE_S, Ticks
 from tradepost.kernel.migrate import READER, url_as
 from tradepost.kernel.pool import Pool
+from tradepost.kernel.session import PLANNED_ONCE, SESSION
 from tradepost.kernel.wire import opener
 
 READER_POOL: Final = 6
