@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,9 +62,8 @@ def _with_children(pids: Iterable[int]) -> set[int]:
         if pid in found:
             continue
         found.add(pid)
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            try:
-                more += [int(child) for child in task.read_text().split()]
-            except OSError:
-                continue
+        with suppress(OSError):  # it may end while we look
+            for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                with suppress(OSError):
+                    more += [int(child) for child in task.read_text().split()]
     return found
