@@ -36,8 +36,8 @@ def measure(size: Size) -> list[Figure]:
 def _past(shop: Shop, pattern: int, copies: int) -> int:
     """Fill the shop, and load its past; how many orders it has then."""
     shop.start()
+    uvloop.run(_with(shop, stored.number_from_here))  # before any is drawn, and kept for the next order
     shop.fill()
-    uvloop.run(_with(shop, stored.number_from_here))
     plan = load.Plan(shop.ports, shop.orders(), 600, warm_up_s=0.0, keys=run_name(), at_most=pattern)
     load.run(plan).only(201)
     shop.settle()
