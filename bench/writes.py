@@ -1,5 +1,5 @@
 """What PostgreSQL writes for an order with its whole sale: rows, index entries, WAL and transactions, at 100 orders a
-second and as many as it takes. None of it depends on the neighbours; the tables that it goes to are told on the way.
+second and as many as it takes. Little of it depends on the neighbours; the tables that it goes to are told on the way.
 Entries are those of indexes on all rows; partial ones, which leave most of them out, keep no count.
 
 python -m bench.writes [--quick] [--runs 3]

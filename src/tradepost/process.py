@@ -36,6 +36,16 @@ OLDEST: Final = 15  # major version of PostgreSQL
 RESTORING: Final = "restoring"  # in the data folder, while `tradepost restore` fills it
 RESTORING_SCHEMA: Final = "tradepost_restoring"  # in a database of one's own meanwhile
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DatabaseError(Exception):
+    """The operator's own PostgreSQL can't be used; the message is one line that names no secret."""
+
+
+class HalfRestored(Exception):
+    """A restore was cut off here, or is still under way; the message is one line."""
+
+
 TOLD: Final = (
     PostgresError,
     SettingsError,
@@ -46,19 +56,13 @@ TOLD: Final = (
     NoClient,
     NoInstances,
     UnknownDatabase,
+    DatabaseError,
+    HalfRestored,
 )
 _HALF_RESTORED: Final = "SELECT current_database() FROM pg_namespace WHERE nspname = $1"
 DATABASE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError)
 
 logger = structlog.get_logger()
-
-
-class DatabaseError(Exception):
-    """The operator's own PostgreSQL can't be used; the message is one line that names no secret."""
-
-
-class HalfRestored(Exception):
-    """A restore was cut off here, or is still under way; the message is one line."""
 
 
 class Whereabouts(msgspec.Struct, frozen=True):
@@ -81,7 +85,7 @@ class Backing:
 def backing(settings: Settings, names: Sequence[str], own: Sequence[str], *, embedded: bool) -> Iterator[Backing]:
     """The databases of the services of these `names`, of which `own` must be known; with `embedded`, the data folder is
     ours, and a server runs in it where no other is set. Errors: PostgresError, SettingsError, HalfRestored."""
-    refuse_half_restored(settings.data)
+    _refuse_half_restored(settings.data)
     for name in settings.databases.keys() | settings.urls.keys():
         if name not in names:
             raise SettingsError(f"there is no service {name!r}: look at the TRADEPOST_{name.upper()}_... variables")
@@ -114,10 +118,12 @@ async def begin_again_without(backing: Backing) -> None:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
-def refuse_half_restored(data: Path) -> None:
+def _refuse_half_restored(data: Path) -> None:
     """Errors: HalfRestored. The secret is the last that a restore moves in: with it, all is there."""
     if (data / RESTORING).exists() and not (data / "secret").exists():
-        raise HalfRestored(f"a restore into {data} was cut off: run it again, or delete {data / RESTORING}")
+        raise HalfRestored(
+            f"a restore into {data} is under way or was cut off: then run it again, or delete {data / RESTORING}"
+        )
 
 
 async def check_database(url: str, *, restoring: bool = False) -> None:
@@ -132,7 +138,7 @@ async def check_database(url: str, *, restoring: bool = False) -> None:
         if version.major < OLDEST:
             raise DatabaseError(f"the database runs PostgreSQL {version.major}: Tradepost needs {OLDEST} or newer")
         if not restoring and (name := await connection.fetchval(_HALF_RESTORED, RESTORING_SCHEMA)):
-            raise HalfRestored(f"a restore into the database {name} was cut off, or is under way: run it again")
+            raise HalfRestored(f"a restore into the database {name} is under way or was cut off: then run it again")
     finally:
         await connection.close()
 
@@ -193,7 +199,7 @@ def interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def told(error: BaseException) -> str | None:
     """The one line that tells the operator about `error`, None when it is a bug and needs its traceback."""
-    if isinstance(error, (*TOLD, DatabaseError, HalfRestored)):
+    if isinstance(error, TOLD):
         return " ".join(str(error).split())
     if isinstance(error, asyncpg.DiskFullError) or (isinstance(error, OSError) and error.errno in FULL):
         return "the disk is full: free some space and start again"

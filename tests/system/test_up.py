@@ -154,11 +154,13 @@ def test_a_second_instance_on_the_same_data_is_one_line(first: Up) -> None:
 
 
 def test_what_a_killed_restore_has_left_is_no_shop(first: Up, tmp_path: Path) -> None:
-    (tmp_path / "data/restoring").mkdir(parents=True)
-    line = fails(tmp_path / "data", free_port())
+    data = tmp_path / "data"
+    (data / "restoring").mkdir(parents=True)
+    line = fails(data, free_port())
 
-    assert line.startswith(f"tradepost: a restore into {tmp_path / 'data'} was cut off: run it again, or delete ")
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["restoring"]
+    told = f"a restore into {data} is under way or was cut off: then run it again, or delete {data}/restoring"
+    assert line == f"tradepost: {told}\n"
+    assert [path.name for path in data.iterdir()] == ["restoring"]
 
     url = postgres.find_running(first.data)
     assert url is not None
@@ -167,7 +169,7 @@ def test_what_a_killed_restore_has_left_is_no_shop(first: Up, tmp_path: Path) ->
     asyncio.run(execute(half, "CREATE SCHEMA tradepost_restoring"))
     line = fails(tmp_path / "other", free_port(), TRADEPOST_DATABASE_URL=half)
 
-    assert line == "tradepost: a restore into the database half was cut off, or is under way: run it again\n"
+    assert line == "tradepost: a restore into the database half is under way or was cut off: then run it again\n"
     asyncio.run(execute(url, "DROP DATABASE half"))
 
 

@@ -23,6 +23,9 @@ GROUPS: Final[Mapping[str, tuple[str, Group]]] = {
     group.name: (service.name, group) for service in SERVICES for group in service.groups
 }
 
+# Whether retention has dropped the first partition of the log of `schema`.
+LOG_IS_CUT: Final = "(SELECT min(low) FROM log.partitions('{schema}')) > 0"
+
 Connections = Mapping[str, Any]  # by service; those of one database are one connection
 
 

@@ -152,5 +152,6 @@ REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA log FROM PUBLIC;
 GRANT USAGE ON SCHEMA log TO {READER};
 GRANT SELECT ON log.tick, log.epoch, log.reader TO {READER};
 GRANT EXECUTE ON FUNCTION log.make_tick(), log.tick(), log.report(text, text, smallint, bigint),
-    log.forget(text, text, smallint), log.same_system(), log.hand_over(text), log.newest_id(text) TO {READER};
+    log.forget(text, text, smallint), log.same_system(), log.hand_over(text), log.newest_id(text),
+    log.partitions(text) TO {READER};
 """

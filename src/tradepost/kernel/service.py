@@ -37,11 +37,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Announcement:
-    """How a service publishes its present state again, for those who missed what its log no longer holds. `count` is
-    how many things it has; `tell` publishes what up to so many of them are now, those that come after a key (None: from
-    the first), and returns their keys in order. A reader that knows it all already is told nothing new."""
+    """How a service publishes its present state again, for those who missed what its log no longer holds. `table` has a
+    row for each thing; `tell` publishes what up to so many of them are now, those that come after a key (None: from the
+    first), and returns their keys in order. A reader that knows it all already is told nothing new."""
 
-    count: Callable[[Tx], Awaitable[int]]
+    table: str
     tell: Callable[[Tx, str | None, int, Cause], Awaitable[Sequence[str]]]
 
 

@@ -16,6 +16,7 @@ from tradepost.console.audit.scratch import gathered
 from tradepost.console.audit.table import show
 from tradepost.console.backup.programs import ProgramError
 from tradepost.console.cut import CutError, Store, cut, open_stores, snapshots
+from tradepost.console.databases import LOG_IS_CUT
 from tradepost.kernel.postgres import PostgresError
 
 TROUBLES: Final = (CutError, JournalError, PostgresError, ProgramError, OSError, asyncpg.PostgresError)
@@ -39,9 +40,8 @@ _SESSION: Final = {
 }
 
 # From when on every log is whole: the oldest events are gone where the first partition is.
-_CUT: Final = """
-SELECT (SELECT at FROM "{schema}".event ORDER BY id LIMIT 1) AS since
-WHERE (SELECT min(low) FROM log.partitions('{schema}')) > 0
+_CUT: Final = f"""
+SELECT (SELECT at FROM "{{schema}}".event ORDER BY id LIMIT 1) AS since WHERE {LOG_IS_CUT}
 """
 _SINCE: Final = f"""
 SELECT set_config('audit.since', COALESCE(max(since), '-infinity')::text, true) FROM ({log.of_all(_CUT)}) AS cut

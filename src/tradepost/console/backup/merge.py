@@ -12,24 +12,27 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tradepost.console.backup.manifest import BackupError, Database
-from tradepost.console.backup.place import MARK, Target
+from tradepost.console.backup.place import Target
 from tradepost.kernel.log.lag import RELAY
+from tradepost.process import RESTORING_SCHEMA
 
 _TABLES: Final = f"""
-CREATE TABLE IF NOT EXISTS {MARK}.tick (origin int, id bigint, uuid uuid, epoch int, snapshot pg_snapshot);
-CREATE TABLE IF NOT EXISTS {MARK}.relay (source text, first_slot smallint, tick bigint)
+CREATE TABLE IF NOT EXISTS {RESTORING_SCHEMA}.tick (origin int, id bigint, uuid uuid, epoch int, snapshot pg_snapshot);
+CREATE TABLE IF NOT EXISTS {RESTORING_SCHEMA}.relay (source text, first_slot smallint, tick bigint)
 """
 _SET_ASIDE: Final = f"""
-INSERT INTO {MARK}.tick SELECT {{origin}}, id, uuid, epoch, snapshot FROM log.tick;
-INSERT INTO {MARK}.relay SELECT source, first_slot, tick FROM log.reader WHERE "group" = '{RELAY}';
+INSERT INTO {RESTORING_SCHEMA}.tick SELECT {{origin}}, id, uuid, epoch, snapshot FROM log.tick;
+INSERT INTO {RESTORING_SCHEMA}.relay SELECT source, first_slot, tick FROM log.reader WHERE "group" = '{RELAY}';
 DROP SCHEMA log CASCADE
 """
 _PLACES: Final = """
 SELECT source, "group", first_slot, tick, tick_uuid, toward, until FROM "{schema}".cursor
 WHERE source = ANY ($1::text[])
 """
-_RELAYS: Final = f"SELECT source, first_slot, tick FROM {MARK}.relay WHERE source = ANY ($1::text[])"
-_KNOWN: Final = f"SELECT id, uuid FROM {MARK}.tick WHERE origin = $1 AND id = ANY ($2::bigint[]) ORDER BY id"
+_RELAYS: Final = f"SELECT source, first_slot, tick FROM {RESTORING_SCHEMA}.relay WHERE source = ANY ($1::text[])"
+_KNOWN: Final = (
+    f"SELECT id, uuid FROM {RESTORING_SCHEMA}.tick WHERE origin = $1 AND id = ANY ($2::bigint[]) ORDER BY id"
+)
 
 # The number of a tick plus two is its own transaction, as the first two are none of anybody's.
 _NOTHING: Final = "UPDATE log.tick SET snapshot = '4:4:', sources = '{}' WHERE id = 1"
@@ -39,7 +42,7 @@ VALUES ($1, $1::bigint - 1, 1, format('%s:%s:', $1::bigint + 3, $1::bigint + 3):
 """
 _RENUMBER: Final = f"""
 UPDATE "{{schema}}".event SET epoch = 1, xid = (
-    SELECT ($1::bigint + 3 + count(*))::text::xid8 FROM {MARK}.tick
+    SELECT ($1::bigint + 3 + count(*))::text::xid8 FROM {RESTORING_SCHEMA}.tick
     WHERE origin = $2 AND id = ANY ($3::bigint[])
       AND NOT (event.epoch < tick.epoch
                OR event.epoch = tick.epoch AND pg_visible_in_snapshot(event.xid, tick.snapshot)))

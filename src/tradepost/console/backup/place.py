@@ -19,7 +19,6 @@ from tradepost.process import RESTORING, RESTORING_SCHEMA, check_database
 from tradepost.settings import Settings
 
 PGDATA: Final = "postgres"
-MARK: Final = RESTORING_SCHEMA
 SCHEMAS: Final = ("log", *NAMES)
 
 _PRESENT: Final = "SELECT nspname FROM pg_namespace WHERE nspname = ANY ($1::text[]) ORDER BY nspname"
@@ -76,7 +75,7 @@ async def targets(urls: Mapping[str, str]) -> AsyncIterator[tuple[Target, ...]]:
                 await _empty(target.connection)
             raise
         for target in found:
-            await target.connection.execute(f"DROP SCHEMA {MARK} CASCADE")
+            await target.connection.execute(f"DROP SCHEMA {RESTORING_SCHEMA} CASCADE")
 
 
 @contextmanager
@@ -122,16 +121,16 @@ def _move_in(fresh: Path, data: Path) -> None:
 
 
 async def _prepare(target: Target) -> None:
-    present = {row["nspname"] for row in await target.connection.fetch(_PRESENT, [MARK, *SCHEMAS])}
-    if MARK in present:
+    present = {row["nspname"] for row in await target.connection.fetch(_PRESENT, [RESTORING_SCHEMA, *SCHEMAS])}
+    if RESTORING_SCHEMA in present:
         await _empty(target.connection)
     elif present:
         name = await target.connection.fetchval(_DATABASE)
         raise BackupError(f"the database {name} holds a shop already ({', '.join(sorted(present))}): name an empty one")
-    await target.connection.execute(f"CREATE SCHEMA {MARK}")
+    await target.connection.execute(f"CREATE SCHEMA {RESTORING_SCHEMA}")
 
 
 async def _empty(connection: Any) -> None:
     """One schema at a time, since each table takes a lock."""
-    for schema in (*SCHEMAS, MARK):
+    for schema in (*SCHEMAS, RESTORING_SCHEMA):
         await connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')

@@ -44,9 +44,8 @@ async def _announce(publisher: str, after: str | None) -> None:
 
 async def _tell_all(db: Database, publisher: str, announcement: Announcement, after: str | None) -> int:
     told, cause = 0, Cause(new_id())
-    async with db.transaction() as tx:
-        total = await announcement.count(tx)
-    with progress(publisher, None if after else total) as done:
+    total = await db.fetchval(f"SELECT count(*) FROM {announcement.table}") if after is None else None
+    with progress(publisher, total) as done:
         try:
             while True:
                 async with db.transaction() as tx:

@@ -4,13 +4,13 @@ import asyncio
 from typing import Final
 
 from tradepost import settings
-from tradepost.console.databases import as_service, clocks, connected, failing, group_named, say
+from tradepost.console.databases import LOG_IS_CUT, as_service, clocks, failing, group_named, say
 from tradepost.kernel.log.replay import NotRebuildable
 from tradepost.kernel.log.replay import replay as read_again
 
 REFUSED: Final = 1
 
-_BEGINS: Final = "SELECT min(low) FROM log.partitions($1)"  # above 0 once retention has dropped the first
+_IS_CUT: Final = f"SELECT {LOG_IS_CUT}"
 
 
 def replay(group: str) -> None:
@@ -32,13 +32,12 @@ async def _replay(name: str) -> int:
     service, group = group_named(name)
     now = settings.read()
     async with as_service(now, service) as database, clocks(now, group.sources()) as ticking:
+        cut = [s for s in group.sources() if await ticking[s].pool.fetchval(_IS_CUT.format(schema=s))]
         try:
             await read_again(database, ticking, group)
         except NotRebuildable as error:
             return say(str(error), REFUSED)
     print(f"{name} reads {', '.join(group.sources())} again from the start: see `tradepost log lag --wait`")
-    async with connected(now) as owners:
-        for source in group.sources():
-            if await owners[source].fetchval(_BEGINS, source):
-                print(f"{source}'s oldest events are gone: `tradepost events announce {source}` tells what they told")
+    for source in cut:
+        print(f"{source}'s oldest events are gone: `tradepost events announce {source}` tells what they told")
     return 0

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from tradepost.kernel.database import Database
 from tradepost.kernel.service import Announcement, Room, Service
-from tradepost.services.inventory import api, commands, consumers, repository
+from tradepost.services.inventory import api, commands, consumers
 
 
 @asynccontextmanager
@@ -20,5 +20,5 @@ service = Service(
     open=open_desk,
     endpoints=api.endpoints,
     groups=(consumers.inventory,),
-    announcement=Announcement(repository.count, commands.tell),
+    announcement=Announcement("stock", commands.tell),
 )

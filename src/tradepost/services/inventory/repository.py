@@ -23,7 +23,6 @@ _LOCK: Final = f"{_STOCK} WHERE sku = ANY ($1) ORDER BY sku FOR UPDATE"
 _LOCK_PRODUCT: Final = f"{_STOCK} WHERE product_id = $1 ORDER BY sku FOR UPDATE"
 _LOCK_LISTED: Final = f"{_STOCK} WHERE sku = ANY ($1) OR product_id = ANY ($2) ORDER BY sku FOR UPDATE"
 _LOCK_NEXT: Final = f"{_STOCK} WHERE sku > $1 ORDER BY sku LIMIT $2 FOR UPDATE"
-_COUNT: Final = "SELECT count(*) FROM stock"
 
 _LOCK_RESERVATIONS: Final = """
 SELECT order_id::text AS order_id, skus, quantities, status, version
@@ -82,11 +81,6 @@ async def lock_product(tx: Tx, product_id: str) -> Sequence[Stock]:
 async def lock_next(tx: Tx, after: str, limit: int) -> Shelf:
     """The rows of the first SKUs behind `after`."""
     return Shelf(map(_stock, await tx.fetch(_LOCK_NEXT, after, limit)))
-
-
-async def count(tx: Tx) -> int:
-    """Of all SKUs."""
-    return int(await tx.fetchval(_COUNT))
 
 
 async def lock_listed(tx: Tx, skus: Collection[str], products: Collection[str]) -> Sequence[Stock]:

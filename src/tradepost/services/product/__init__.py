@@ -4,7 +4,6 @@ from tradepost.kernel.service import Announcement, Service
 from tradepost.services.product import api, consumers
 from tradepost.services.product.commands import announcing
 from tradepost.services.product.desk import open_desk
-from tradepost.services.product.repository import products
 
 service = Service(
     name="product",
@@ -12,5 +11,5 @@ service = Service(
     open=open_desk,
     endpoints=api.endpoints,
     groups=(consumers.availability, consumers.product),
-    announcement=Announcement(products.count, announcing.tell),
+    announcement=Announcement("product", announcing.tell),
 )

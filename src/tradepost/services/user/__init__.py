@@ -5,7 +5,6 @@ from tradepost.services.user.api import endpoints
 from tradepost.services.user.commands import announcing
 from tradepost.services.user.jobs import jobs
 from tradepost.services.user.opening import open_desk
-from tradepost.services.user.repository import account as accounts
 
 service = Service(
     name="user",
@@ -13,5 +12,5 @@ service = Service(
     open=open_desk,
     endpoints=endpoints,
     jobs=jobs,
-    announcement=Announcement(accounts.count, announcing.tell),
+    announcement=Announcement("account", announcing.tell),
 )

@@ -109,7 +109,6 @@ UPDATE variant SET ({_listed(_VARIANT_FIELDS)}) = ROW ({_listed(_VARIANT_FIELDS,
 FROM {_records(_VARIANT_FIELDS)} WHERE variant.id = new.id
 """
 _TOLD: Final = "UPDATE product SET version = version + 1 WHERE id = ANY ($1)"
-_COUNT: Final = "SELECT count(*) FROM product"
 # What is asked for is shown until inventory tells of the SKU: every fact of inventory's has a version above 0.
 _OPEN_STOCK: Final = """
 INSERT INTO availability (sku, available, version)
@@ -146,11 +145,6 @@ async def lock_next(tx: Tx, after: str, limit: int) -> Sequence[Product]:
     await tx.execute(_LOCK_MANY)
     ids = [row["id"] for row in await tx.fetch(_LOCK_NEXT, after, limit)]
     return [_product.decode(row["product"]) for row in await tx.fetch(_READ_SOME, ids)]
-
-
-async def count(tx: Tx) -> int:
-    """Of all products."""
-    return int(await tx.fetchval(_COUNT))
 
 
 async def read_next(db: Database, after: str, limit: int, currency: str | None) -> Sequence[Product]:

@@ -19,7 +19,6 @@ _LOCK_NEXT: Final = (
     f"SELECT {COLUMNS} FROM account WHERE account.id > $1 ORDER BY account.id LIMIT $2 FOR NO KEY UPDATE"
 )
 _TOLD: Final = "UPDATE account SET version = version + 1 WHERE id = ANY ($1)"
-_COUNT: Final = "SELECT count(*) FROM account"
 _LOCK_ADMINS: Final = """
 SELECT id::text FROM account WHERE roles <> '{customer}' AND 'admin' = ANY (roles) AND status = 'active'
 ORDER BY account.id FOR NO KEY UPDATE
@@ -84,11 +83,6 @@ async def lock_active(tx: Tx, user_id: str) -> Account:
 async def lock_next(tx: Tx, after: str, limit: int) -> Sequence[Account]:
     """The accounts in the order of their ids, whatever their status; locked."""
     return [account_of(row) for row in await tx.fetch(_LOCK_NEXT, after, limit)]
-
-
-async def count(tx: Tx) -> int:
-    """Of all accounts."""
-    return int(await tx.fetchval(_COUNT))
 
 
 async def lock_admins(tx: Tx) -> frozenset[str]:
