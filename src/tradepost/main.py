@@ -55,6 +55,7 @@ KEYS: Final = "keys"  # their folder in the data folder
 ALL: Final = "all"
 GATEWAY: Final = "gateway"
 RELAY: Final = "relay"
+COLLECTED: Final = (10_000, 10, 100)  # a batch of events is many thousand objects, which are dropped without it soon
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ async def _answer(
     url = process.local_url(settings)
     with process.announced(settings.data, process.Whereabouts(url, os.getpid()), gateway=parts.gateway):
         gc.freeze()
+        gc.set_threshold(*COLLECTED)
         _welcome(url, settings, parts, running)
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import uvicorn
 
+from tradepost.gateway.protocol import Protocol
+
 BACKLOG: Final = 2048  # connections that wait to be accepted
 KEEP_ALIVE_S: Final = 65  # longer than the minute that clients and proxies keep idle connections
 FINISH_S: Final = 35  # calls that wait for news may take 30
@@ -26,7 +28,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problems: the one place where a refusal gets its HTTP status."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Final
 
 import asyncpg
@@ -59,7 +60,12 @@ _log = structlog.get_logger(__name__)
 
 def status_of(refusal: Refusal) -> int:
     """The HTTP status of this kind of refusal; 400 for one that is of no kind."""
-    return next((STATUS[kind] for kind in type(refusal).__mro__ if kind in STATUS), 400)
+    return _status_of(type(refusal))
+
+
+@cache
+def _status_of(refused: type[Refusal]) -> int:
+    return next((STATUS[kind] for kind in refused.__mro__ if kind in STATUS), 400)
 
 
 def reply_to(error: Exception, path: str, request_id: str) -> Reply:
@@ -107,6 +113,11 @@ def _unrouted(error: falcon.HTTPError, path: str, request_id: str) -> Reply:
 
 
 def _reply(status: int, error: str, members: Mapping[str, object], headers: Mapping[str, str]) -> Reply:
-    kind = {"type": f"/problems/{error}", "title": error.replace("_", " ").capitalize(), "status": status}
-    body = msgspec.json.encode({**kind, "error": error, **{k: v for k, v in members.items() if k not in kind}})
+    kind = _kind(status, error)
+    body = msgspec.json.encode({**kind, "error": error, **members, **kind})
     return Reply(status, body, {"content-type": MEDIA_TYPE, **headers})
+
+
+@cache
+def _kind(status: int, error: str) -> Mapping[str, object]:
+    return {"type": f"/problems/{error}", "title": error.replace("_", " ").capitalize(), "status": status}
