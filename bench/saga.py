@@ -102,6 +102,7 @@ def measure(size: Size) -> list[Figure]:
         place(shop, size.of(5, 2))
         burst = place(shop, size.of(10, 3))
         steady = sustained(shop, size, burst.settled_per_s * START)
+        shop.settle()  # or placing would be measured behind what is still being delivered
         half = hold(shop, steady.rate / 2, size.of(60, 8))
     cpu = {name: steady.outcome.cpu_us(name) for name in ("application", "postgres")}
     beside = {"seconds": steady.outcome.seconds, "most_waiting": steady.most_waiting}

@@ -71,7 +71,7 @@ class Batcher(Generic[I, R]):
         self._items += 1
         self._bytes += size
         self._arrived.set()
-        return await asyncio.shield(waiting.verdict)
+        return await waiting.verdict
 
     async def close(self) -> None:
         """Finish what waits, then stop; what comes later is refused."""

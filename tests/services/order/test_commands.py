@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from tradepost.contracts.inventory import InventoryAdjusted, InventoryReserved
@@ -11,7 +12,7 @@ from tradepost.contracts.order import Guest
 from tradepost.contracts.product import ProductArchived, ProductCreated, Variant
 from tradepost.kernel.batcher import Batcher, Known
 from tradepost.kernel.database import Database
-from tradepost.kernel.errors import Conflict, Invalid
+from tradepost.kernel.errors import Conflict, Invalid, Refusal
 from tradepost.kernel.events import Cause, Event, Fact
 from tradepost.kernel.ids import new_id
 from tradepost.services.order import commands, consumers, jobs, offers
@@ -78,6 +79,21 @@ async def test_what_is_known_only_in_part_is_not_yet_available(db: Database) -> 
 
     assert isinstance(verdict, Conflict)
     assert (verdict.error, verdict.retry_after_s) == ("not_yet_available", 1)
+
+
+@pytest.mark.parametrize("by_variant", [True, False])
+@pytest.mark.parametrize(("seconds", "error"), [(2, "not_yet_available"), (61, "unknown_product")])
+async def test_what_was_made_just_now_may_not_have_been_heard_of_yet(
+    db: Database, by_variant: bool, seconds: int, error: str
+) -> None:
+    made = f"{int((NOW.timestamp() - seconds) * 1000):012x}"
+    name = f"{made[:8]}-{made[8:]}-7000-8000-000000000000"
+    item = Item(quantity=1, variant_id=name) if by_variant else Item(quantity=1, product_id=name)
+    async with db.transaction() as tx:
+        (verdict,) = await commands.place(tx, [msgspec.structs.replace(a_placement("-"), items=(item,))])
+
+    assert isinstance(verdict, Refusal)
+    assert verdict.error == error
 
 
 async def test_drafts_and_archived_products_are_not_for_sale(db: Database) -> None:

@@ -60,12 +60,7 @@ _log = structlog.get_logger(__name__)
 
 def status_of(refusal: Refusal) -> int:
     """The HTTP status of this kind of refusal; 400 for one that is of no kind."""
-    return _status_of(type(refusal))
-
-
-@cache
-def _status_of(refused: type[Refusal]) -> int:
-    return next((STATUS[kind] for kind in refused.__mro__ if kind in STATUS), 400)
+    return STATUS.get(type(refusal)) or next((STATUS[kind] for kind in type(refusal).__mro__ if kind in STATUS), 400)
 
 
 def reply_to(error: Exception, path: str, request_id: str) -> Reply:

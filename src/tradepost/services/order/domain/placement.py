@@ -9,9 +9,11 @@ import msgspec
 from tradepost.contracts.order import Address, Guest, Line, OrderCreated
 from tradepost.kernel.errors import Conflict, FieldError, Invalid
 from tradepost.kernel.events import Cause
+from tradepost.kernel.ids import made_at
 from tradepost.kernel.money import MAX_AMOUNT
 
 RETRY_AFTER_S: Final = 1
+NEWS_S: Final = 60  # for so long a product that we have not heard of may have been made just now
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,20 +67,18 @@ class Offers:
             self._by_sku[offer.sku] = offer
             self._by_product.setdefault(offer.product_id, []).append(offer)
 
-    def meant_by(self, item: Item, at: int) -> Offer:
+    def meant_by(self, item: Item, at: int, now: datetime) -> Offer:
         """The one offer that `item`, at index `at`, names. Errors: Invalid, Conflict `not_yet_available`."""
         pointer = f"/items/{at}"
         if sum(name is not None for name in (item.product_id, item.variant_id, item.sku)) != 1:
             raise _invalid(pointer, "name exactly one of product_id, variant_id and sku", "invalid_request")
         offer = self._find(item, pointer)
+        if offer is None and _is_news(item, now):
+            raise _not_yet("The product is new")
         if offer is None or not offer.active:
             raise _invalid(pointer, "there is no such product for sale", "unknown_product")
         if not offer.stocked:
-            raise Conflict(
-                f"{offer.sku} is known but can not be ordered yet; try again in a moment.",
-                code="not_yet_available",
-                retry_after_s=RETRY_AFTER_S,
-            )
+            raise _not_yet(f"{offer.sku} is known")
         return offer
 
     def _find(self, item: Item, pointer: str) -> Offer | None:
@@ -99,7 +99,7 @@ def place(placement: Placement, offers: Offers) -> tuple[tuple[Line, ...], str, 
     currencies: dict[str, None] = {}
     changed: list[Mapping[str, object]] = []
     for at, item in enumerate(placement.items):
-        offer = offers.meant_by(item, at)
+        offer = offers.meant_by(item, at, placement.now)
         currencies[offer.currency] = None
         if item.price is not None and item.price != offer.price:
             changed.append({"sku": offer.sku, "price": offer.price, "currency": offer.currency})
@@ -146,6 +146,17 @@ def _total(lines: Sequence[Line]) -> int:
     if total > MAX_AMOUNT:
         raise _invalid("/items", "the total is too large", "amount_too_large")
     return total
+
+
+def _is_news(item: Item, now: datetime) -> bool:
+    """Whether the item is named by an id that was made so lately that we may not have heard of it yet."""
+    made = made_at(item.variant_id or item.product_id or "")
+    return made is not None and abs(now.timestamp() - made) < NEWS_S
+
+
+def _not_yet(which: str) -> Conflict:
+    detail = f"{which} but can not be ordered yet; try again in a moment."
+    return Conflict(detail, code="not_yet_available", retry_after_s=RETRY_AFTER_S)
 
 
 def _invalid(pointer: str, detail: str, code: str) -> Invalid:
