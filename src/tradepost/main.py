@@ -55,7 +55,7 @@ KEYS: Final = "keys"  # their folder in the data folder
 ALL: Final = "all"
 GATEWAY: Final = "gateway"
 RELAY: Final = "relay"
-COLLECTED: Final = (10_000, 10, 100)  # a batch of events is many thousand objects, which are dropped without it soon
+COLLECTED: Final = (10_000, 10, 100)  # garbage, by age: a batch of events is many thousand objects, dropped without it
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from uvicorn.server import ServerState
 
 from tradepost.gateway.protocol import JOINED_LIMIT, Joining
+from tradepost.gateway.server import Server
+from tradepost.gateway.wire import Message, Receive, Send
 
 
 class Transport:
@@ -26,7 +29,7 @@ class Transport:
         return self.closed
 
     def get_extra_info(self, name: str) -> Any:
-        return f"the {name}"
+        return {"peer": "the peer"}.get(name)
 
 
 async def turn() -> None:
@@ -75,6 +78,26 @@ async def test_what_is_held_leaves_before_the_end(transport: Transport) -> None:
     assert transport.sent == [b"head"]
     assert joining.is_closing()
     assert joining.get_extra_info("peer") == "the peer"
+
+
+async def test_that_is_how_the_server_speaks(transport: Transport) -> None:
+    async def app(_scope: Message, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    config = Server(app).config
+    config.load()
+    connection: Any = config.http_protocol_class
+    connection = connection(config=config, server_state=ServerState(), app_state={})
+    connection.connection_made(transport)
+    connection.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+    await turn()
+    await turn()
+    connection.connection_lost(None)
+
+    (answer,) = transport.sent
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"\r\n\r\nhello")
 
 
 @given(st.lists(st.none() | st.binary(min_size=1, max_size=3), max_size=12))

@@ -35,11 +35,6 @@ class Joining:
         self._send_held()
         self._transport.close()
 
-    def is_closing(self) -> bool:
-        """Whether it was closed."""
-        closing: bool = self._transport.is_closing()
-        return closing
-
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 

@@ -6,7 +6,7 @@ from typing import Final
 from uuid_utils import uuid7
 
 LOWEST_ID: Final = "00000000-0000-0000-0000-000000000000"  # no one's: where a walk through all begins
-VERSION: Final = "7"  # of UUIDs, whose first 48 bits are milliseconds
+_VERSION: Final = "7"  # of UUIDs, whose first 48 bits are milliseconds
 
 _CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -23,4 +23,4 @@ def is_id(text: str) -> bool:
 
 def made_at(id_: str) -> float | None:
     """When an id of ours was made, in seconds since 1970; None for what is none."""
-    return int(id_[:8] + id_[9:13], 16) / 1000 if is_id(id_) and id_[14] == VERSION else None
+    return int(id_[:8] + id_[9:13], 16) / 1000 if is_id(id_) and id_[14] == _VERSION else None

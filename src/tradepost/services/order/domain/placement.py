@@ -74,11 +74,11 @@ class Offers:
             raise _invalid(pointer, "name exactly one of product_id, variant_id and sku", "invalid_request")
         offer = self._find(item, pointer)
         if offer is None and _is_news(item, now):
-            raise _not_yet("The product is new")
+            raise _not_yet("The product is not known here yet")
         if offer is None or not offer.active:
             raise _invalid(pointer, "there is no such product for sale", "unknown_product")
         if not offer.stocked:
-            raise _not_yet(f"{offer.sku} is known")
+            raise _not_yet(f"{offer.sku} is known but can not be ordered yet")
         return offer
 
     def _find(self, item: Item, pointer: str) -> Offer | None:
@@ -154,9 +154,8 @@ def _is_news(item: Item, now: datetime) -> bool:
     return made is not None and abs(now.timestamp() - made) < NEWS_S
 
 
-def _not_yet(which: str) -> Conflict:
-    detail = f"{which} but can not be ordered yet; try again in a moment."
-    return Conflict(detail, code="not_yet_available", retry_after_s=RETRY_AFTER_S)
+def _not_yet(why: str) -> Conflict:
+    return Conflict(f"{why}; try again in a moment.", code="not_yet_available", retry_after_s=RETRY_AFTER_S)
 
 
 def _invalid(pointer: str, detail: str, code: str) -> Invalid:
