@@ -36,7 +36,7 @@ def measure(size: Size) -> list[Figure]:
     with filled_shop() as shop:
         note("the peak ...")
         place(shop, size.of(5, 2))
-        peak = place(shop, size.of(10, 5), connections=PEAK_CONNECTIONS).outcome.per_s
+        peak = place(shop, size.of(10, 5), connections=PEAK_CONNECTIONS).settled_per_s
         phases = [(size.of(10, 4), CALM * peak), (size.of(30, 10), TIMES * peak), (size.of(20, 10), CALM * peak)]
         note(f"{peak:.0f} orders/s; now {phases[1][1]:.0f} ...")
         held_mb = memory(shop.workers[0].pid).rss_mb

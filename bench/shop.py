@@ -41,6 +41,7 @@ TRADEPOST: Final = str(Path(sys.executable).with_name("tradepost"))
 READY_S: Final = 120.0
 STOP_S: Final = 60.0
 LOOK_S: Final = 0.05
+LOOKS: Final = 10  # times as long as a look took, until the next: looking costs PostgreSQL what is measured
 PRODUCTS: Final = 1_000
 CUSTOMERS: Final = 200
 STOCK: Final = 1_000_000  # units of each product
@@ -281,7 +282,7 @@ async def _settled(url: str, since: float | None, patience_s: float, arrived: bo
     connection = await asyncpg.connect(url, server_settings={"enable_seqscan": "off"})
     try:
         until = time.monotonic() + patience_s
-        while time.monotonic() < until:
+        while (began := time.monotonic()) < until:
             counts = Counts(**await connection.fetchrow(_COUNTS, first_id(since or 0)))
             if since is not None and not (counts.unfinished if arrived else counts.unsettled):
                 return time.time()
@@ -289,7 +290,7 @@ async def _settled(url: str, since: float | None, patience_s: float, arrived: bo
                 found = await drained.undone(dict.fromkeys(NAMES, connection))
                 if not any(finding.violations for finding in found):
                     return time.time()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(max(LOOK_S, LOOKS * (time.monotonic() - began)))
     finally:
         await connection.close()
     raise SystemExit(f"not all done after {patience_s:g} s: {counts}")

@@ -4,13 +4,25 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
 import pytest
 
-from tests.kernel.log.probing import RECORD, ProbeMoved, consuming, effects, move, ticking
+from tests.kernel.log.probing import (
+    RECORD,
+    ProbeMoved,
+    consumer_of,
+    consuming,
+    effects,
+    move,
+    running,
+    ticking,
+)
 from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.events import Event
-from tradepost.kernel.log import consumer, reading
-from tradepost.kernel.log.batch import Piece, Tick, read_piece
+from tradepost.kernel.ids import new_id
+from tradepost.kernel.log import batch, consumer, reading
+from tradepost.kernel.log.batch import Piece, Reach, Tick, read_piece
+from tradepost.kernel.log.consumer import register
 from tradepost.kernel.log.reading import ALL_SLOTS, Reading
 from tradepost.kernel.log.subscription import Group, on
 from tradepost.kernel.log.ticks import Ticks
@@ -120,6 +132,102 @@ async def test_more_than_a_piece_is_left_to_each_reader(
         await happened(database, ticks, "a", "b", "c", "d")
         _, piece = await part(end, first)
         assert piece is None
+
+
+async def test_a_gap_ends_what_follows(database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the first part is being read a second one begins behind it, then the first fails: whoever comes now gets
+    nothing of the second without the first."""
+    held = asyncio.Event()
+
+    async def fails_once(*args: Any, **options: Any) -> Piece:
+        if not held.is_set():
+            await held.wait()
+            raise ConnectionError("lost")
+        return await read_piece(*args, **options)
+
+    async with ticking(database_url) as ticks:
+        end, first = ticks.reading("probe"), ticks.newest
+        end.want(TYPES)
+        await happened(database, ticks, "zero")
+        middle, piece = await part(end, first)
+        assert keys(piece) == ["zero"]
+        monkeypatch.setattr(reading, "read_piece", fails_once)
+        await happened(database, ticks, "one")
+        failing = asyncio.ensure_future(part(end, middle))
+        await asyncio.sleep(0)
+        await happened(database, ticks, "two")
+        monkeypatch.setattr(reading, "read_piece", read_piece)
+        _, piece = await part(end, ticks.near(middle, 1) or middle)
+        assert keys(piece) == ["two"]
+        held.set()
+        with pytest.raises(ConnectionError):
+            await failing
+        assert [keys(found) for _, found in [await part(end, first)]] == [["zero", "one", "two"]]
+
+
+async def test_who_is_far_behind_reads_as_far_as_a_piece_goes(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty ticks of two events, five events a piece: the whole is looked at once, and found to be too much."""
+    monkeypatch.setattr(batch, "PIECE_EVENTS", 5)
+    monkeypatch.setattr(reading, "PIECE_EVENTS", 5)
+    spans: list[int] = []
+
+    async def noting(pool: Any, source: str, prev: Tick, cur: Tick, **options: Any) -> Piece:
+        spans.append(cur.id - prev.id)
+        return await read_piece(pool, source, prev, cur, **options)
+
+    async with ticking(database_url) as ticks:
+        (place,) = await register(database, ticks, RECORD)
+        for n in range(20):
+            await happened(database, ticks, f"a-{n}", f"b-{n}")
+        monkeypatch.setattr(reading, "read_piece", noting)
+        monkeypatch.setattr(consumer, "read_piece", noting)
+        async with running(consumer_of(database, ticks, RECORD, place, new_id())):
+            assert [key for key, _ in await effects(database, 40)] == [f"{x}-{n}" for n in range(20) for x in "ab"]
+    assert spans[0] >= 20
+    assert max(spans[2:]) <= 2
+
+
+async def test_who_reads_thinned_out_ticks_reads_on(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next tick that is left is as far as can be gone, however much lies before it."""
+    monkeypatch.setattr(batch, "PIECE_EVENTS", 3)
+    monkeypatch.setattr(reading, "PIECE_EVENTS", 3)
+    async with ticking(database_url) as ticks:
+        (place,) = await register(database, ticks, RECORD)
+        first = ticks.newest
+        for n in range(10):
+            await happened(database, ticks, f"a-{n}", f"b-{n}")
+        owner = await asyncpg.connect(database_url)
+        await owner.execute("DELETE FROM log.tick WHERE id > $1 AND id < $2", first.id, ticks.newest.id)
+        await owner.close()
+    async with ticking(database_url) as ticks, running(consumer_of(database, ticks, RECORD, place, new_id())):
+        assert len(await effects(database, 20)) == 20
+
+
+@pytest.mark.parametrize(
+    ("spanned", "asked", "found", "read", "again", "then"),
+    [
+        (100, 100, 10_000, 1_000, True, 10),  # ten times too far
+        (100, 100, 1_001, 1_000, True, 99),
+        (100, 2, 10_000, 1_000, False, 10),  # thinned out
+        (1, 1, 5_000, 1_000, False, 1),  # no less can be read
+        (10, 10, 700, 700, False, 10),  # just right
+        (10, 10, 499, 499, False, 20),
+        (3, 10, 10, 10, False, 10),  # the end of the log says nothing
+        (80, 80, 0, 0, False, 100),
+    ],
+)
+def test_the_reach_follows_what_is_found(
+    spanned: int, asked: int, found: int, read: int, again: bool, then: int
+) -> None:
+    reach = Reach()
+    reach.ticks = asked
+    prev, cur = (Tick(at, "", 1, frozenset(), "", 0, ()) for at in (7, 7 + spanned))
+    event: Any = object()
+    assert (reach.went_too_far(prev, cur, Piece([event] * read, found)), reach.ticks) == (again, then)
 
 
 async def test_nothing_new_begins_nothing(database: Database, database_url: str) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 PIECE_EVENTS: Final = 1_000
 PIECE_BYTES: Final = 8 * 1024 * 1024
+TICKS_AT_ONCE: Final = 100
 
 TICK_COLUMNS: Final = """id, uuid::text AS uuid, epoch, sources, snapshot::text AS snapshot,
     pg_snapshot_xmax(snapshot)::text::bigint AS xmax,
@@ -82,10 +83,34 @@ class Raw(msgspec.Struct, frozen=True, gc=False):  # as a frozen dataclass it wo
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Up to 1,000 events and 8 MiB; `complete` when nothing more lies between the two ticks."""
+    """Up to 1,000 events and 8 MiB of the `found` ones that lie between the two ticks, beyond what was read before."""
 
     events: Sequence[Raw]
-    complete: bool
+    found: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more lies there."""
+        return len(self.events) == self.found
+
+
+class Reach:
+    """How many ticks to read at once: as many as have about a piece of events, since whoever reads a piece of more
+    looks at all of them."""
+
+    def __init__(self) -> None:
+        self.ticks = TICKS_AT_ONCE
+
+    def went_too_far(self, prev: Tick, cur: Tick, piece: Piece) -> bool:
+        """Learn from what was found from the one to the other, all of it new: whether it is better read again, and
+        less of it. Never so where ticks were thinned out, and the next that is left is further than was asked for."""
+        spanned, asked = cur.id - prev.id, self.ticks
+        if piece.complete:
+            if piece.found < PIECE_EVENTS // 2 and spanned >= asked:
+                self.ticks = min(2 * asked, TICKS_AT_ONCE)
+            return False
+        self.ticks = max(1, min(spanned - 1, spanned * PIECE_EVENTS // piece.found))
+        return self.ticks < spanned <= asked
 
 
 async def read_piece(
@@ -113,7 +138,7 @@ async def read_piece(
         PIECE_EVENTS,
         PIECE_BYTES,
     )
-    return Piece([raw(row) for row in rows], not rows or rows[0]["remaining"] == len(rows))
+    return Piece([raw(row) for row in rows], rows[0]["remaining"] if rows else 0)
 
 
 def raw(row: Any) -> Raw:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from tradepost.kernel.log import cursor
-from tradepost.kernel.log.batch import Piece, Raw, Tick, read_piece
+from tradepost.kernel.log.batch import Piece, Raw, Reach, Tick, read_piece
 from tradepost.kernel.log.cursor import Fenced, Place, Position
 from tradepost.kernel.log.dispatch import GroupStopped
-from tradepost.kernel.log.reading import TICKS_AT_ONCE
 from tradepost.kernel.log.rest import Rest
 from tradepost.kernel.log.ticks import Rebased, Ticks
 
@@ -67,6 +66,7 @@ class Consumer:
         self._types = work.types(place.source)
         self._reading = ticks.reading(place.source)
         self._reading.want(self._types)
+        self._reach = Reach()
         self._owner = owner
         self._others = others
         self._by_force = others is None  # at first; later only from an owner that is gone
@@ -127,6 +127,8 @@ class Consumer:
         if cur.id == prev.id:
             return await self._wait(position, fence)
         piece = await self._read(prev, cur, position.last_id)
+        if position.toward is None and self._reach.went_too_far(prev, cur, piece):
+            return position
         if not piece.events:
             return await self._skip(position.at(cur.id, cur.uuid), fence)
         last = piece.events[-1].position
@@ -148,7 +150,7 @@ class Consumer:
                 "it was restored from a backup; run `tradepost log rebase`"
             )
         if position.toward is None:
-            return prev, self._reading.begin(prev) or await self._ticks.beyond(prev, TICKS_AT_ONCE)
+            return prev, self._reading.begin(prev) or await self._ticks.beyond(prev, self._reach.ticks)
         cur = await self._ticks.get(position.toward)
         if cur is None:
             raise Rebased(f"the log of {self.place.source} lacks a tick; run `tradepost log rebase`")
@@ -156,7 +158,7 @@ class Consumer:
 
     async def _read(self, prev: Tick, cur: Tick, after: int) -> Piece:
         if cur.epoch != prev.epoch:  # the first tick of a new epoch: nothing lies between it and the last of the old
-            return Piece([], True)
+            return Piece([], 0)
         shared = None if after else await self._reading.piece(prev, cur, self.place.slots, self._types)
         return shared or await read_piece(
             self._ticks.pool,

@@ -4,18 +4,17 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, Piece, Tick, read_piece
+from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, TICKS_AT_ONCE, Piece, Reach, Tick, read_piece
 from tradepost.kernel.tasks import end
 
 if TYPE_CHECKING:
     from tradepost.kernel.log.ticks import Ticks
 
 ALL_SLOTS: Final = (0, 15)
-TICKS_AT_ONCE: Final = 100
 KEPT_PARTS: Final = 32
 KEPT_EVENTS: Final = 4_000
 
@@ -42,6 +41,7 @@ class Reading:
         self._ticks, self._source = ticks, source
         self._types: set[str] | None = set()
         self._parts: deque[_Part] = deque()
+        self._reach = Reach()
 
     def want(self, types: Sequence[str] | None) -> None:
         """Read these types, too, from now on; None for all."""
@@ -51,13 +51,14 @@ class Reading:
         self._parts.clear()
 
     def begin(self, prev: Tick) -> Tick | None:
-        """Up to where the parts behind `prev` go, of which the last is being read from now on if it is new; None when
-        there are none: whoever stands further back reads by himself."""
+        """Up to where the parts behind `prev` go that are about a piece together, of which the last is being read from
+        now on if it is new; None when there are none: whoever stands further back reads by himself."""
         parts = self._behind(prev)
-        new = self._next(parts[-1].end if parts else prev)
-        if new is not None:
-            return new.end
-        return parts[-1].end if parts else None
+        sizes = accumulate(part.size for part in parts)
+        together = [part for part, size in zip(parts, sizes, strict=True) if size <= PIECE_EVENTS] or parts[:1]
+        if len(together) == len(parts) and (new := self._next(parts[-1].end if parts else prev)):
+            together.append(new)
+        return together[-1].end if together else None
 
     async def piece(self, prev: Tick, cur: Tick, slots: tuple[int, int], types: Sequence[str] | None) -> Piece | None:
         """What the parts from `prev` to `cur` have for a reader; None when there are no such parts, or when it is more
@@ -77,7 +78,7 @@ class Reading:
         ]
         if len(events) > PIECE_EVENTS or sum(len(event.data) for event in events) > PIECE_BYTES:
             return None
-        return Piece(sorted(events, key=attrgetter("position")), complete=True)
+        return Piece(sorted(events, key=attrgetter("position")), len(events))
 
     async def close(self) -> None:
         """Give up what is being read."""
@@ -93,16 +94,17 @@ class Reading:
     def _next(self, prev: Tick) -> _Part | None:
         """A new part behind `prev`, where the last one ends; None when nothing is new, or too much."""
         newest = self._ticks.newest
-        if not prev.id < newest.id <= prev.id + TICKS_AT_ONCE or newest.epoch != prev.epoch:
+        if not prev.id < newest.id <= prev.id + TICKS_AT_ONCE:
+            return None
+        end = self._ticks.near(prev, self._reach.ticks)
+        if end is None or self._is_quiet(prev.id, end.id):
             return None
         if self._parts and not self._is_quiet(self._parts[-1].end.id, prev.id):
             return None
-        if self._is_quiet(prev.id, newest.id):
-            return None
         types = None if self._types is None else sorted(self._types)
-        reading = read_piece(self._ticks.pool, self._source, prev, newest, after=0, slots=ALL_SLOTS, types=types)
-        part = _Part(prev, newest, asyncio.ensure_future(reading))
-        part.task.add_done_callback(lambda task: self._forget_failed(part, task))
+        reading = read_piece(self._ticks.pool, self._source, prev, end, after=0, slots=ALL_SLOTS, types=types)
+        part = _Part(prev, end, asyncio.ensure_future(reading))
+        part.task.add_done_callback(lambda task: self._learn(part, task))
         self._parts.append(part)
         while len(self._parts) > KEPT_PARTS or (
             len(self._parts) > 1 and sum(part.size for part in self._parts) > KEPT_EVENTS
@@ -117,6 +119,9 @@ class Reading:
         quiet = self._ticks.silent_until(since, self._source)
         return quiet is not None and quiet.id >= tick
 
-    def _forget_failed(self, part: _Part, task: "asyncio.Task[Any]") -> None:
-        if (task.cancelled() or task.exception() is not None) and part in self._parts:
-            self._parts.remove(part)
+    def _learn(self, part: _Part, task: "asyncio.Task[Piece]") -> None:
+        """How far to read next. A part that failed or went too far is forgotten, and with it those behind it: the
+        others still follow one another, and nobody gets what lies on both sides of a gap."""
+        if task.cancelled() or task.exception() or self._reach.went_too_far(part.start, part.end, task.result()):
+            while part in self._parts:
+                self._parts.pop()

@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 from prometheus_client import Gauge
 
-from tradepost.kernel.log.reading import TICKS_AT_ONCE
+from tradepost.kernel.log.batch import TICKS_AT_ONCE
 from tradepost.kernel.migrate import INBOX_DAYS, INBOX_DAYS_AHEAD, PARTITION_EVENTS, PARTITIONS_AHEAD
 
 EVENTS_KEPT: Final = timedelta(days=30)

@@ -119,14 +119,18 @@ class Ticks:
     async def beyond(self, prev: Tick, count: int) -> Tick:
         """The tick to read up to from `prev`: in its epoch and at most `count` on; where ticks were thinned out the
         next that is left, behind the last of an epoch the first of the next, and `prev` when there is nothing newer."""
-        newest = self.newest
-        if newest.id <= prev.id:
+        if self.newest.id <= prev.id:
             return prev
-        near = newest if newest.id <= prev.id + count else self._recent.get(prev.id + count)
-        if near is not None and near.epoch == prev.epoch:
+        if near := self.near(prev, count):
             return near
         row = await self.pool.fetchrow(_BEYOND, prev.id, prev.epoch, count)
         return Tick.of(row) if row else prev
+
+    def near(self, prev: Tick, count: int) -> Tick | None:
+        """The same, if it is in the epoch of `prev` and known here already."""
+        newest = self.newest
+        near = newest if newest.id <= prev.id + count else self._recent.get(prev.id + count)
+        return near if near is not None and near.id > prev.id and near.epoch == prev.epoch else None
 
     def silent_until(self, tick: int, source: str) -> Tick | None:
         """The newest tick up to which `source` certainly has nothing new since `tick`; None if there is none."""
