@@ -34,6 +34,7 @@ from tradepost.kernel.log.subscription import Group, on
 from tradepost.kernel.log.team import Team
 from tradepost.kernel.migrate import migrate, role_of, url_as
 from tradepost.kernel.postgres import read_secret
+from tradepost.kernel.right_of_way import RightOfWay
 from tradepost.kernel.staff import consumers_of, receivers_of, relays_of
 from tradepost.kernel.tasks import end
 from tradepost.settings import KAFKA_BOOTSTRAP, RABBITMQ_URL, BrokerSettings
@@ -130,8 +131,8 @@ async def consume(url: str, secret: str, kind: str, events: int) -> None:
 
     def team(db: Database, clocks: Clocks) -> Team[Any]:
         if broker is None:
-            return consumers_of(SINK, [GROUP], db, clocks)
-        return receivers_of(SINK, [GROUP], db, clocks, broker)
+            return consumers_of(SINK, [GROUP], db, clocks, RightOfWay())
+        return receivers_of(SINK, [GROUP], db, clocks, broker, RightOfWay())
 
     async with at_work(url, secret, SINK, team) as db:
         while not await db.fetchval("SELECT EXISTS (SELECT FROM intake UNION ALL SELECT FROM cursor)"):

@@ -26,6 +26,7 @@ from tradepost.kernel.log.clocks import Clocks
 from tradepost.kernel.log.effects import Pieces
 from tradepost.kernel.log.roster import Roster
 from tradepost.kernel.log.subscription import Group, on
+from tradepost.kernel.right_of_way import RightOfWay
 from tradepost.kernel.tasks import end
 from tradepost.settings import BrokerSettings
 
@@ -124,7 +125,7 @@ async def receiving(shop: Shop, units: Sequence[Unit], door: Intake) -> AsyncIte
 async def serving(shop: Shop, db: Database, units: Sequence[Unit], owner: str = "one") -> AsyncIterator[Receiver]:
     """A receiver, as a process has it."""
     clocks = Clocks({}, "", owner, frozenset())
-    receiver = Receiver(db, clocks, shop.group, shop.kafka, units, Roster(db, "probe", owner))
+    receiver = Receiver(db, clocks, shop.group, shop.kafka, units, Roster(db, "probe", owner), RightOfWay())
     task = asyncio.create_task(receiver.run())
     try:
         yield receiver

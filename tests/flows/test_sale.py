@@ -158,3 +158,9 @@ async def test_another_customers_order_is_not_there(shop: Shop) -> None:
     assert (await stranger.post(f"/order/orders/{order_id}/cancel", {})).error == (404, "not_found")
     assert (await shop.order(order_id))["status"] == "paid"
     assert (await stranger.get("/order/orders")).json == {"data": [], "has_more": False}
+
+
+async def test_orders_have_one_right_of_way_before_all_that_reads_events(shop: Shop) -> None:
+    running = shop.running
+    consumers = await eventually(lambda: asyncio.sleep(0, running.consumers), bool)
+    assert {consumer._way for consumer in consumers} == {running.way, running.desks["order"].placements._way}

@@ -13,6 +13,7 @@ from tradepost.kernel.batcher import BYTES_WAITING, ITEMS_WAITING, Batcher, Know
 from tradepost.kernel.database import CommitUnknown, Database, Tx, connect
 from tradepost.kernel.errors import Conflict, Refusal, Unavailable
 from tradepost.kernel.migrate import role_of, url_as
+from tradepost.kernel.right_of_way import RightOfWay
 
 KILL = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'tradepost probe'
@@ -286,3 +287,22 @@ async def test_closing_finishes_what_waits_and_refuses_what_comes_later(
     shop.gate.set()
     await closing
     assert await asyncio.gather(first, *others) == ["done first", "done a", "done b"]
+
+
+async def test_whoever_waits_is_counted_once_however_it_ends(database: Database, shop: Shop) -> None:
+    way = RightOfWay()
+    batcher: Batcher[str, str] = Batcher(database, shop.run, way, batch_items=8)
+    first = await busy(shop, batcher)
+    names = ("done", "no-thing", "bad-thing", "gone")
+    others = [asyncio.create_task(batcher.submit(name, caller=name, key=name)) for name in names]
+    await asyncio.sleep(0)
+    assert way.waiting == 5
+    others[-1].cancel()
+    await asyncio.sleep(0)
+    assert way.waiting == 4
+    shop.gate.set()
+    ended = await asyncio.gather(first, *others, return_exceptions=True)
+    assert [type(one) for one in ended] == [str, str, Conflict, asyncpg.CheckViolationError, asyncio.CancelledError]
+    await asyncio.sleep(0)
+    assert way.waiting == 0
+    await batcher.close()

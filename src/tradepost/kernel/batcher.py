@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.errors import Refusal, Unavailable
 from tradepost.kernel.log.dispatch import is_retryable
+from tradepost.kernel.right_of_way import RightOfWay
 
 ITEMS_WAITING: Final = 2_000
 BYTES_WAITING: Final = 16 * 1024 * 1024
@@ -44,11 +45,20 @@ class Batcher(Generic[I, R]):
     If it `looks`, `run` begins by looking the items' keys up, so that an item whose COMMIT was lost on the way is found
     rather than done again. Else they are taken for new: the transaction fails with `Known` when one is not, and is done
     again. If it raises, the batch is halved until the culprit is alone and gets the exception. Items of one key never
-    share a batch. What waits is taken round-robin per caller."""
+    share a batch. What waits is taken round-robin per caller, and has the right of `way`."""
 
-    def __init__(self, db: Database, run: Run[I, R], *, batch_items: int = BATCH_ITEMS, workers: int = 1) -> None:
+    def __init__(
+        self,
+        db: Database,
+        run: Run[I, R],
+        way: RightOfWay | None = None,
+        *,
+        batch_items: int = BATCH_ITEMS,
+        workers: int = 1,
+    ) -> None:
         self._db = db
         self._run = run
+        self._way = way or RightOfWay()
         self._batch_items = batch_items
         self._queues: OrderedDict[Hashable, deque[_Waiting[I, R]]] = OrderedDict()
         self._items = 0
@@ -71,6 +81,8 @@ class Batcher(Generic[I, R]):
         self._items += 1
         self._bytes += size
         self._arrived.set()
+        self._way.waiting += 1
+        waiting.verdict.add_done_callback(self._answered)
         return await waiting.verdict
 
     async def close(self) -> None:
@@ -81,6 +93,9 @@ class Batcher(Generic[I, R]):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _answered(self, _verdict: "asyncio.Future[R]") -> None:
+        self._way.waiting -= 1
 
     async def _work(self) -> None:
         while True:

@@ -20,6 +20,7 @@ from tradepost.kernel.log.retention import keep_for_ever
 from tradepost.kernel.log.team import Team
 from tradepost.kernel.log.watch import Watch
 from tradepost.kernel.migrate import role_of, url_as
+from tradepost.kernel.right_of_way import RightOfWay
 from tradepost.kernel.service import Job, Room, Service
 from tradepost.kernel.staff import consumers_of, receivers_of, relays_of
 from tradepost.kernel.tasks import end
@@ -50,6 +51,7 @@ class Running:
     desks: dict[str, Any] = field(default_factory=dict)
     teams: dict[str, list[Team[Any]]] = field(default_factory=dict)  # by service; relays under `relay`
     wakes: dict[str, asyncio.Event] = field(default_factory=dict)
+    way: RightOfWay = field(default_factory=RightOfWay)
 
     @property
     def consumers(self) -> list[Consumer]:
@@ -116,16 +118,16 @@ async def _open(
     watch = Watch(ticks, service.name)
     tasks.append(asyncio.create_task(watch.run()))
     running.databases[service.name] = db
-    room = Room(db, watch, site.settings.get(service.name), site.data)
+    room = Room(db, watch, site.settings.get(service.name), site.data, running.way)
     running.desks[service.name] = await stack.enter_async_context(service.open(room))
 
 
 def _start(service: Service, running: Running) -> list[asyncio.Task[None]]:
     db, desk = running.databases[service.name], running.desks[service.name]
     if running.broker is None:
-        team: Team[Any] = consumers_of(service.name, service.groups, db, running.clocks)
+        team: Team[Any] = consumers_of(service.name, service.groups, db, running.clocks, running.way)
     else:
-        team = receivers_of(service.name, service.groups, db, running.clocks, running.broker)
+        team = receivers_of(service.name, service.groups, db, running.clocks, running.broker, running.way)
     running.teams[service.name] = [team]
     return [
         asyncio.create_task(_repeat(job, desk, running.wakes.setdefault(job.name, asyncio.Event())))

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from tradepost.kernel.events import Cause
 from tradepost.kernel.http.endpoint import Endpoint
 from tradepost.kernel.log.subscription import Group
 from tradepost.kernel.log.watch import Watch
+from tradepost.kernel.right_of_way import RightOfWay
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Room:
     watch: Watch  # of the service's own log
     settings: Any
     data: Path  # the data folder; a service uses a subfolder of its own name
+    way: RightOfWay = field(default_factory=RightOfWay)  # of requests, before the rest of the process's work
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from tradepost.kernel.log.roster import Roster
 from tradepost.kernel.log.shares import Shares
 from tradepost.kernel.log.subscription import Group
 from tradepost.kernel.log.team import Team
+from tradepost.kernel.right_of_way import RightOfWay
 
 if TYPE_CHECKING:
     from tradepost.kernel.database import Database
     from tradepost.kernel.log.clocks import Clocks
 
 
-def consumers_of(name: str, groups: Sequence[Group], db: "Database", clocks: "Clocks") -> Team[Place]:
+def consumers_of(name: str, groups: Sequence[Group], db: "Database", clocks: "Clocks", way: RightOfWay) -> Team[Place]:
     """The readers of the logs for a service's groups."""
     roster, by_name = Roster(db, name, clocks.owner), {group.name: group for group in groups}
 
@@ -34,19 +35,21 @@ def consumers_of(name: str, groups: Sequence[Group], db: "Database", clocks: "Cl
         (place,) = places
         group = by_name[place.group]
         work, rest_s = Application(db, group), group.rest_s([place.source])
-        return Consumer(db, clocks[place.source], work, place, roster.owner, lambda: roster.others, rest_s)
+        return Consumer(db, clocks[place.source], work, place, roster.owner, lambda: roster.others, way, rest_s)
 
     missing = {(group.name, source): registering(group, source) for group in groups for source in group.sources()}
     return Team(roster, Shares(db, clocks, missing, roster).units, hire)
 
 
-def receivers_of(name: str, groups: Sequence[Group], db: "Database", clocks: "Clocks", broker: Broker) -> Team[Unit]:
+def receivers_of(
+    name: str, groups: Sequence[Group], db: "Database", clocks: "Clocks", broker: Broker, way: RightOfWay
+) -> Team[Unit]:
     """Those who hear from the broker for a service's groups. They share with none that still reads the log."""
     roster = Roster(db, f"{name} by {broker.kind}", clocks.owner)
     by_name = {group.name: group for group in groups}
 
     def hire(share: str, units: Sequence[Unit]) -> Receiver:
-        return Receiver(db, clocks, by_name[share], broker, units, roster)
+        return Receiver(db, clocks, by_name[share], broker, units, roster, way)
 
     return Team(roster, Receptions(db, clocks, groups, broker).units, hire, together=broker.together)
 

@@ -23,6 +23,7 @@ from tradepost.kernel.log.effects import Pieces
 from tradepost.kernel.log.subscription import Group
 from tradepost.kernel.log.team import Team
 from tradepost.kernel.migrate import role_of, url_as
+from tradepost.kernel.right_of_way import RightOfWay
 from tradepost.kernel.staff import consumers_of, receivers_of, relays_of
 from tradepost.kernel.tasks import end
 
@@ -144,11 +145,11 @@ class Part:
 
     def _hired(self) -> list[Team[Any]]:
         if self._broker is None:
-            return [consumers_of(self.name, self.groups, self.db, self.clocks)] if self.serves else []
+            return [consumers_of(self.name, self.groups, self.db, self.clocks, RightOfWay())] if self.serves else []
         hooked = Hooked(self._broker, self._hooks)
         hired: list[Team[Any]] = []
         if self.serves:
-            hired.append(receivers_of(self.name, self.groups, self.db, self.clocks, hooked))
+            hired.append(receivers_of(self.name, self.groups, self.db, self.clocks, hooked, RightOfWay()))
         if self.relays:
             hired.append(relays_of(self.name, self.db, self.clocks, hooked))
         return hired

@@ -20,6 +20,7 @@ from tradepost.kernel.log.rest import Rest
 from tradepost.kernel.log.roster import Roster
 from tradepost.kernel.log.subscription import Group
 from tradepost.kernel.log.ticks import Rebased
+from tradepost.kernel.right_of_way import RightOfWay
 from tradepost.kernel.tasks import end
 
 if TYPE_CHECKING:
@@ -38,11 +39,18 @@ class Receiver:
     """Takes in what comes for `units` of the group. `stopped` says why it won't go on by itself."""
 
     def __init__(
-        self, db: "Database", clocks: "Clocks", group: Group, broker: Broker, units: Sequence[Unit], roster: Roster
+        self,
+        db: "Database",
+        clocks: "Clocks",
+        group: Group,
+        broker: Broker,
+        units: Sequence[Unit],
+        roster: Roster,
+        way: RightOfWay,
     ) -> None:
         self.group, self.units = group, units
         self.stopped: str | None = None
-        self._db, self._clocks, self._broker, self._roster = db, clocks, broker, roster
+        self._db, self._clocks, self._broker, self._roster, self._way = db, clocks, broker, roster, way
         self._rest = Rest(group.rest_s(group.sources()))
         self._intake = Intake(group, db, roster.owner, lambda: roster.others, self._take, self._rest.over)
         self._failures = 0
@@ -142,10 +150,12 @@ class Receiver:
                     }
                 yield tx, fresh
 
-        try:
-            await take_effect(opened, self.group, set_aside)
-        except NotPlain:
-            await take_effect(opened, self.group, set_aside)
+        async with self._way.behind():
+            try:
+                await take_effect(opened, self.group, set_aside)
+            except NotPlain:
+                await take_effect(opened, self.group, set_aside)
+        self._way.tell(self.group.name, min(event.time for event in everything))
         self._is_plain = not waits and self.group.reset is None  # a replay must not meet half of what we write
         self._rest.begin(len(everything))
         self._failures = 0

@@ -14,6 +14,7 @@ from tradepost.kernel.log.cursor import Fenced, Place, Position
 from tradepost.kernel.log.dispatch import GroupStopped
 from tradepost.kernel.log.rest import Rest
 from tradepost.kernel.log.ticks import Rebased, Ticks
+from tradepost.kernel.right_of_way import RightOfWay
 
 if TYPE_CHECKING:
     from tradepost.kernel.database import Database
@@ -55,6 +56,7 @@ class Consumer:
         place: Place,
         owner: str,
         others: Callable[[], Collection[str]] | None = None,
+        way: RightOfWay | None = None,
         rest_s: float = 0.0,
     ) -> None:
         self.place = place
@@ -71,6 +73,7 @@ class Consumer:
         self._others = others
         self._by_force = others is None  # at first; later only from an owner that is gone
         self._until: int | None = None
+        self._way = way or RightOfWay()
         self._rest = Rest(rest_s)
         self._fence = 0
         self._saved_at = 0.0
@@ -126,6 +129,11 @@ class Consumer:
         prev, cur = await self._span(position)
         if cur.id == prev.id:
             return await self._wait(position, fence)
+        async with self._way.behind():
+            return await self._go(prev, cur, position, fence)
+
+    async def _go(self, prev: Tick, cur: Tick, position: Position, fence: int) -> Position:
+        """Take what lies between, or a piece of it; the new position."""
         piece = await self._read(prev, cur, position.last_id)
         if position.toward is None and self._reach.went_too_far(prev, cur, piece):
             return position
@@ -135,6 +143,8 @@ class Consumer:
         to = position.at(cur.id, cur.uuid) if piece.complete else position.within(cur.id, last)
         stored = await self._work.take(self.place, piece.events, to, fence, catching_up=self._until is not None)
         self._rest.begin(len(piece.events))
+        if self._until is None:
+            self._way.tell(self.place, piece.events[0].time)
         self._saved_at = monotonic()
         self._failures = 0
         if stored is not None and monotonic() - self._reported_at > SAVE_S:

@@ -33,7 +33,7 @@ class Desk:
 @asynccontextmanager
 async def open_desk(room: Room) -> AsyncIterator[Desk]:
     """At the end, what waits in the batcher is finished first."""
-    placements: Batcher[Placement, Placed] = Batcher(room.db, partial(commands.place, spare=[]))
+    placements: Batcher[Placement, Placed] = Batcher(room.db, partial(commands.place, spare=[]), room.way)
     try:
         gatherers = Gatherer(partial(fates, room.db)), Gatherer(partial(newest, room.db))
         yield Desk(room.db, room.watch, placements, *gatherers)
