@@ -1,6 +1,7 @@
 """Overload: orders at three times what the shop can take, on thousands of connections, between two calm times at half
-of it. How much is placed meanwhile, how quickly the rest is refused, whether memory stays flat, and how soon after the
-end of it answers are as quick as before.
+of it. What it can take are the orders of a burst by the time until the last of them was paid. How much is placed
+meanwhile, how quickly the rest is refused, whether memory stays flat, and how soon after the end of it answers are as
+quick as before.
 
 Goodput counts the orders that are answered within the time of the overload. An order that finds no free connection
 within two seconds is given up by the load. Recovered is the shop from the first second on after which nothing is

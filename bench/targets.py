@@ -61,7 +61,7 @@ TARGETS: Final = {
     "scale.two_workers": _least("two workers against one", "×", None, None),
     "scale.two_workers_settled": _least("the same by the time until the last is paid", "×", None, None),
     "scale.behind_a_gateway": _least("two workers behind a gateway against one alone", "×", None, None),
-    "overload.goodput": _least("goodput at three times capacity, share of the peak", "%", 0.8, None),
+    "overload.goodput": _least("goodput at three times capacity, share of the capacity", "%", 0.8, None),
     "overload.refused_p99_ms": _most("a refusal then, p99", "ms", None, None),
     "overload.memory_growth_mb": _most("memory that it takes", "MB", None, None),
     "overload.recovery_s": _most("recovery from it", "s", 5, None),
