@@ -42,6 +42,7 @@ READY_S: Final = 120.0
 STOP_S: Final = 60.0
 LOOK_S: Final = 0.05
 LOOKS: Final = 10  # times as long as a look took, until the next: looking costs PostgreSQL what is measured
+LONGEST_S: Final = 2.0
 PRODUCTS: Final = 1_000
 CUSTOMERS: Final = 200
 STOCK: Final = 1_000_000  # units of each product
@@ -290,7 +291,7 @@ async def _settled(url: str, since: float | None, patience_s: float, arrived: bo
                 found = await drained.undone(dict.fromkeys(NAMES, connection))
                 if not any(finding.violations for finding in found):
                     return time.time()
-            await asyncio.sleep(max(LOOK_S, LOOKS * (time.monotonic() - began)))
+            await asyncio.sleep(min(max(LOOK_S, LOOKS * (time.monotonic() - began)), LONGEST_S))
     finally:
         await connection.close()
     raise SystemExit(f"not all done after {patience_s:g} s: {counts}")
