@@ -24,7 +24,7 @@ from bench.shop import Shop, filled_shop, run_name
 CONNECTIONS: Final = 4_000  # many more than calls that may be under way
 TIMES: Final = 3.0
 CALM: Final = 0.5
-PEAK_CONNECTIONS: Final = 256  # below the limit of calls under way
+BURST_CONNECTIONS: Final = 256  # below the limit of calls under way
 PATIENCE_S: Final = 2.0
 REFUSED: Final = (429, 503)
 SLOWER: Final = 2.0
@@ -35,16 +35,16 @@ MS: Final = 1000
 
 def measure(size: Size) -> list[Figure]:
     with filled_shop() as shop:
-        note("the peak ...")
+        note("what it can take ...")
         place(shop, size.of(5, 2))
-        peak = place(shop, size.of(10, 5), connections=PEAK_CONNECTIONS).settled_per_s
-        phases = [(size.of(10, 4), CALM * peak), (size.of(30, 10), TIMES * peak), (size.of(20, 10), CALM * peak)]
-        note(f"{peak:.0f} orders/s; now {phases[1][1]:.0f} ...")
+        capacity = place(shop, size.of(10, 5), connections=BURST_CONNECTIONS).settled_per_s
+        phases = [(size.of(10, 4), CALM * capacity), (size.of(30, 10), TIMES * capacity), (size.of(20, 10), CALM * capacity)]
+        note(f"{capacity:.0f} orders/s; now {phases[1][1]:.0f} ...")
         held_mb = memory(shop.workers[0].pid).rss_mb
         with _most_memory(shop.workers[0].pid) as most_mb:
             outcome = load.run(_plan(shop, phases))
         shop.settle(outcome.began)
-    return figures(outcome, [seconds for seconds, _ in phases], peak, max(most_mb) - held_mb)
+    return figures(outcome, [seconds for seconds, _ in phases], capacity, max(most_mb) - held_mb)
 
 
 def _plan(shop: Shop, phases: Sequence[tuple[float, float]]) -> load.Plan:
@@ -61,7 +61,7 @@ def _plan(shop: Shop, phases: Sequence[tuple[float, float]]) -> load.Plan:
     )
 
 
-def figures(outcome: load.Outcome, seconds: Sequence[float], peak: float, grown_mb: float) -> list[Figure]:
+def figures(outcome: load.Outcome, seconds: Sequence[float], capacity: float, grown_mb: float) -> list[Figure]:
     """Of the three phases."""
     start, end = seconds[0], seconds[0] + seconds[1]
     calm, storm = _between(outcome, 0, start), _between(outcome, start, end)
@@ -70,7 +70,7 @@ def figures(outcome: load.Outcome, seconds: Sequence[float], peak: float, grown_
     goodput = sum(start <= at < end for at in done) / seconds[1]
     refused = [took - late for _, took, late, status in storm if status in REFUSED]
     counts = {
-        "peak_per_s": peak,
+        "capacity_per_s": capacity,
         "refused": len(refused),
         "unsent": sum(status == load.UNSENT for *_, status in storm),
         "failed": sum(status not in (201, load.UNSENT, *REFUSED) for *_, status in storm),
@@ -79,7 +79,7 @@ def figures(outcome: load.Outcome, seconds: Sequence[float], peak: float, grown_
     p50, p99 = (load.percentile(refused or [0.0], share) * MS for share in (0.5, 0.99))
     limit = load.percentile([took for _, took, *_ in calm], 0.99)
     return [
-        Figure("overload.goodput", goodput / peak, {**counts, **answered}),
+        Figure("overload.goodput", goodput / capacity, {**counts, **answered}),
         Figure("overload.refused_p99_ms", p99, {"p50_ms": p50}),
         Figure("overload.memory_growth_mb", grown_mb),
         Figure(

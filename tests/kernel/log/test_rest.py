@@ -106,7 +106,6 @@ async def test_a_consumer_stays_behind_a_crowd(database: Database, database_url:
         consumer = Consumer(database, ticks, Application(database, RECORD), place, new_id(), way=way)
         async with running(consumer):
             await move(database, "first")
-            await ticks.after(ticks.newest.id - 1)
             await asyncio.sleep(REST_S)
             assert await database.fetchval("SELECT count(*) FROM effect") == 0
             way.waiting = 0
