@@ -38,7 +38,11 @@ def measure(size: Size) -> list[Figure]:
         note("what it can take ...")
         place(shop, size.of(5, 2))
         capacity = place(shop, size.of(10, 5), connections=BURST_CONNECTIONS).settled_per_s
-        phases = [(size.of(10, 4), CALM * capacity), (size.of(30, 10), TIMES * capacity), (size.of(20, 10), CALM * capacity)]
+        phases = [
+            (size.of(10, 4), CALM * capacity),
+            (size.of(30, 10), TIMES * capacity),
+            (size.of(20, 10), CALM * capacity),
+        ]
         note(f"{capacity:.0f} orders/s; now {phases[1][1]:.0f} ...")
         held_mb = memory(shop.workers[0].pid).rss_mb
         with _most_memory(shop.workers[0].pid) as most_mb:
