@@ -15,6 +15,7 @@ from brokers import processes
 HOST: Final = "127.0.0.1"
 START_LIMIT_S: Final = 180.0
 STOP_LIMIT_S: Final = 40.0
+FREEZE_LIMIT_S: Final = 10.0
 PORT_LIMIT_S: Final = 3.0  # until a port of the process before is free
 ANSWER_LIMIT_S: Final = 2.0  # to one question
 LOG_TAIL: Final = 30  # lines
@@ -97,16 +98,19 @@ class Node:
                 raise NodeError(f"{self.name}, process {pid}, can't be killed")
 
     def pause(self) -> None:
-        """The node freezes: connections stay open and nothing answers."""
-        self._signal(signal.SIGSTOP)
+        """The node freezes: connections stay open and nothing answers, from the return on."""
+        pid = self._signal(signal.SIGSTOP)
+        if not processes.wait_until(lambda: processes.is_frozen(pid), FREEZE_LIMIT_S):
+            raise NodeError(f"{self.name}, process {pid}, does not freeze")
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, number: signal.Signals) -> int:
         if (pid := self.pid) is None:
             raise NodeError(f"{self.name} does not run in {self.folder}")
         processes.send(pid, number)
+        return pid
 
     def _launch(self) -> None:
         self._check_ports()

@@ -45,6 +45,18 @@ def send(pid: int, number: signal.Signals) -> None:
         return  # it was faster
 
 
+def is_frozen(pid: int) -> bool:
+    """Whether SIGSTOP has reached every thread: those that it has not go on, and may answer."""
+    if Path("/proc/self").exists():
+        try:
+            stats = [(thread / "stat").read_text() for thread in Path(f"/proc/{pid}/task").iterdir()]
+        except OSError:
+            return False  # a thread or the process ended meanwhile
+        return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+    shown = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout.startswith("T")
+
+
 def wait_until(reached: Callable[[], bool], patience_s: float) -> bool:
     deadline = time.monotonic() + patience_s
     while not reached():

@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +19,22 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import RecordMetadata
 from pamqp.common import FieldTable
 
-from brokers import rabbitmq
+from brokers import processes, rabbitmq
 from brokers.node import HOST, Node, NodeError, is_free
 from tests.brokers import own, vhosts
 
 MEGABYTE: Final = 1_048_576
 LIMIT_S: Final = 30.0
+BUSY: Final = 'print("on", flush=True)\nwhile True: pass'
+ECHO: Final = """
+import sys, threading
+def echo():
+    for line in sys.stdin:
+        print(line, end="", flush=True)
+worker = threading.Thread(target=echo)
+worker.start()
+worker.join()
+"""
 QUORUM: Final[FieldTable] = {"x-queue-type": "quorum"}
 
 
@@ -136,6 +149,25 @@ def test_a_paused_node_is_there_and_silent_until_it_is_resumed(broker: str, requ
     assert node.pid == before
 
 
+def test_a_frozen_process_does_nothing_more_on_cores_that_are_busy() -> None:
+    """SIGSTOP goes to one thread, which waits for its turn on a core before it stops the others."""
+    with ExitStack() as stack:
+        for _ in range(4):
+            assert _told(stack.enter_context(_python(BUSY))) == b"on\n"
+        echo = stack.enter_context(_python(ECHO))
+        for number in range(10):
+            processes.send(echo.pid, signal.SIGSTOP)
+            assert processes.wait_until(lambda: processes.is_frozen(echo.pid), LIMIT_S)
+            assert echo.stdin is not None
+            assert echo.stdout is not None
+            echo.stdin.write(b"%d\n" % number)
+            echo.stdin.flush()
+            assert not select.select([echo.stdout], [], [], 0.1)[0], "answered although frozen"
+            processes.send(echo.pid, signal.SIGCONT)
+            assert _told(echo) == b"%d\n" % number
+            assert not processes.is_frozen(echo.pid)
+
+
 def test_a_stopped_node_leaves_no_process(own_rabbitmq: Node) -> None:
     assert own_rabbitmq.stop()
     first = own_rabbitmq.ports[0]
@@ -170,3 +202,18 @@ def test_a_pid_that_something_else_has_by_now_is_neither_running_nor_killed(tmp_
         assert not node.stop()
         assert bystander.poll() is None
         bystander.send_signal(signal.SIGTERM)
+
+
+@contextmanager
+def _python(source: str) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _told(process: subprocess.Popen[bytes]) -> bytes:
+    """The process's next line."""
+    assert process.stdout is not None
+    return process.stdout.readline()
