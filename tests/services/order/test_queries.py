@@ -2,16 +2,30 @@
 
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.http.body import ListQuery
 from tradepost.kernel.ids import new_id
 from tradepost.services.order import queries
+from tradepost.services.order.newest import Newest, NewestOrders
 
 STORE: Final = """
 INSERT INTO orders (id, user_id, status, version, currency, total_amount, lines, payment_method, created_at)
 SELECT gen_random_uuid(), $1, 'pending', 1, 'USD', 500, '[]', 'pm_card_visa', now() FROM generate_series(1, $2)
+"""
+CHANGE: Final = """
+UPDATE orders SET status = 'cancelled', cancel_reason = gen_random_uuid()
+WHERE id = (SELECT id FROM orders WHERE user_id = $1 ORDER BY orders.id DESC LIMIT 1)
+"""
+ADD: Final = """
+INSERT INTO orders (id, user_id, status, version, currency, total_amount, lines, payment_method, created_at)
+VALUES ('ffffffff-ffff-7fff-bfff-ffffffffffff', $1, 'pending', 1, 'USD', 700, '[]', 'pm_card_visa', now())
+"""
+FORGET: Final = """
+DELETE FROM orders WHERE user_id = $1 AND id <> ALL (ARRAY(SELECT id FROM orders WHERE user_id = $1
+                                                           ORDER BY orders.id DESC LIMIT 2))
 """
 MIDDLE: Final = "SELECT id::text FROM orders WHERE user_id = $1 ORDER BY orders.id LIMIT 1 OFFSET 999"
 READ: Final = "SELECT seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_xact_user_tables WHERE relname = 'orders'"
@@ -42,21 +56,52 @@ async def test_a_page_of_many_orders_reads_no_more_than_the_page(db: Database, s
             assert everyones or {order.user_id for order in page.data} == {mine}
 
 
+async def page_of(db: Database, one: Newest) -> bytes:
+    return msgspec.json.encode(await queries.listing(db, ListQuery(limit=one.limit), one.user_id, None))
+
+
 async def test_first_pages_are_read_together_and_each_is_the_one_of_its_user(db: Database, superuser: Any) -> None:
     many, few, none = new_id(), new_id(), new_id()
     async with db.transaction() as tx:
         await tx.execute(STORE, many, 3_000)
         await tx.execute(STORE, few, 3)
     await superuser.execute('ANALYZE "order".orders')
-    asked = [queries.Newest(many, 10), queries.Newest(many, 2), queries.Newest(few, 3), queries.Newest(none, 20)]
+    asked = [Newest(many, 10), Newest(many, 2), Newest(few, 3), Newest(none, 20)]
+    orders = NewestOrders()
 
     for _ in range(7):
-        async with db.transaction() as tx:
-            before = await rows_read(tx)
-            pages = await queries.newest(tx, asked)
-            assert await rows_read(tx) - before <= 11 + 3 + 3
+        for reading in (NewestOrders(), orders):  # anew, and as remembered
+            async with db.transaction() as tx:
+                before = await rows_read(tx)
+                pages = await reading.read(tx, asked)
+                assert await rows_read(tx) - before <= 11 + 3 + 3
 
-    assert pages == {one: await queries.listing(db, ListQuery(limit=one.limit), one.user_id, None) for one in asked}
-    assert [(len(pages[one].data), pages[one].has_more) for one in asked] == [
+    assert pages == {one: await page_of(db, one) for one in asked}
+    shown = {one: msgspec.json.decode(page) for one, page in pages.items()}
+    assert [(len(shown[one]["data"]), shown[one]["has_more"]) for one in asked] == [
         (10, True), (2, True), (3, False), (0, False),
     ]  # fmt: skip
+
+
+async def test_a_first_page_is_remembered_until_something_on_it_changes(db: Database) -> None:
+    mine, other, orders = Newest(new_id(), 2), Newest(new_id(), 2), NewestOrders()
+    async with db.transaction() as tx:
+        await tx.execute(STORE, mine.user_id, 3)
+        await tx.execute(STORE, other.user_id, 3)
+
+    async def cost() -> int:
+        """Statements until both have their pages, which are those of the database."""
+        before = db.statements
+        pages = await orders.read(db, [mine, other])
+        found = db.statements - before
+        assert pages == {one: await page_of(db, one) for one in (mine, other)}
+        return found
+
+    assert [await cost(), await cost()] == [1, 1]
+    for change in (CHANGE, ADD, CHANGE):
+        async with db.transaction() as tx:
+            await tx.execute(change, mine.user_id)
+        assert [await cost(), await cost()] == [2, 1]
+    async with db.transaction() as tx:  # the row too many of a page tells that there is more
+        await tx.execute(FORGET, mine.user_id)
+    assert [await cost(), await cost()] == [2, 1]

@@ -144,6 +144,13 @@ class Answer(Generic[R_co]):
 
 
 @dataclass(frozen=True, slots=True)
+class Encoded(Generic[R_co]):
+    """A body that is encoded already, as JSON."""
+
+    json: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Streamed:
     """A body that is sent as it is made: server-sent events, exports, reports."""
 

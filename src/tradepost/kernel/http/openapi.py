@@ -8,7 +8,7 @@ from typing import Any, Final, get_args, get_origin
 import msgspec
 
 from tradepost.kernel.http.call import WAIT_LIMIT_S
-from tradepost.kernel.http.endpoint import Access, Answer, Endpoint, Idempotency, Page, Streamed, Upload
+from tradepost.kernel.http.endpoint import Access, Answer, Encoded, Endpoint, Idempotency, Page, Streamed, Upload
 from tradepost.kernel.http.problem import MEDIA_TYPE
 from tradepost.kernel.http.signature import Signature, names_an_id, parameters_of, signature_of
 
@@ -154,10 +154,11 @@ def _content(description: str, media_type: str, schema: Json) -> Json:
 
 def _answers(annotation: Any) -> list[Any]:
     """What is in the answer: `Answer[Order] | None` is `[Order, NoneType]`."""
-    if get_origin(annotation) is Answer:
+    if get_origin(annotation) in (Answer, Encoded):
         return _answers(get_args(annotation)[0])
-    if NoneType in get_args(annotation) or Streamed in get_args(annotation):
-        return [kind for part in get_args(annotation) for kind in _answers(part)]
+    parts = get_args(annotation)
+    if any(part in (NoneType, Streamed) or get_origin(part) is Encoded for part in parts):
+        return list(dict.fromkeys(kind for part in parts for kind in _answers(part)))
     return [annotation]
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tradepost.kernel.http.endpoint import Answer, Page, Streamed
+from tradepost.kernel.http.endpoint import Answer, Encoded, Page, Streamed
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _encode: Final = msgspec.json.Encoder().encode
@@ -25,6 +25,8 @@ def render(result: object, status: int) -> Reply:
     """The reply to a call whose handler gave back `result`; `status` is the endpoint's usual one. None is a 204."""
     if isinstance(result, Answer):
         return _answer(result, status)
+    if isinstance(result, Encoded):
+        return Reply(status, result.json)
     if result is None:
         return Reply(204)
     if isinstance(result, Streamed):

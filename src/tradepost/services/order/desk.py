@@ -8,14 +8,13 @@ from functools import partial
 from tradepost.kernel.batcher import Batcher
 from tradepost.kernel.database import Database
 from tradepost.kernel.gatherer import Gatherer
-from tradepost.kernel.http.body import ListOf
 from tradepost.kernel.log.watch import Watch
 from tradepost.kernel.service import Room
 from tradepost.services.order import commands
 from tradepost.services.order.commands import Placed
 from tradepost.services.order.domain.placement import Placement
-from tradepost.services.order.queries import Asked, Fate, Newest, fates, newest
-from tradepost.services.order.views import OrderView
+from tradepost.services.order.newest import Newest, NewestOrders
+from tradepost.services.order.queries import Asked, Fate, fates
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Desk:
     watch: Watch
     placements: Batcher[Placement, Placed]
     fates: Gatherer[Asked, Fate]
-    newest: Gatherer[Newest, ListOf[OrderView]]
+    newest: Gatherer[Newest, bytes]
 
 
 @asynccontextmanager
@@ -35,7 +34,7 @@ async def open_desk(room: Room) -> AsyncIterator[Desk]:
     """At the end, what waits in the batcher is finished first."""
     placements: Batcher[Placement, Placed] = Batcher(room.db, partial(commands.place, spare=[]), room.way)
     try:
-        gatherers = Gatherer(partial(fates, room.db)), Gatherer(partial(newest, room.db))
+        gatherers = Gatherer(partial(fates, room.db)), Gatherer(partial(NewestOrders().read, room.db))
         yield Desk(room.db, room.watch, placements, *gatherers)
     finally:
         await placements.close()

@@ -9,7 +9,7 @@ import msgspec
 from tradepost.contracts.inventory import Shortage
 from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.errors import NotFound
-from tradepost.kernel.http.body import ListOf, ListQuery, page
+from tradepost.kernel.http.body import ListOf, ListQuery
 from tradepost.kernel.paging import given, read_page
 from tradepost.services.order.domain.order import Failure, Status
 from tradepost.services.order.views import COLUMNS, Moment, OrderView, ReturnView, of_return, of_row
@@ -19,12 +19,6 @@ SELECT {COLUMNS}, (SELECT json_agg(json_build_array(type, at)) FROM late_fact WH
        reader::text AS reader
 FROM unnest($1::uuid[], $2::uuid[]) AS asked (order_id, reader)
 JOIN orders ON orders.id = asked.order_id AND (reader IS NULL OR user_id = reader)
-"""
-_NEWEST: Final = f"""
-SELECT {COLUMNS}, most
-FROM unnest($1::uuid[], $2::int[]) AS asked (reader, most)
-CROSS JOIN LATERAL (SELECT * FROM orders WHERE user_id = reader ORDER BY id DESC LIMIT most) AS orders
-ORDER BY orders.id DESC
 """
 _RETURNS: Final = """
 SELECT id::text AS id, order_id::text AS order_id, status, lines, reason, amount, requested_at, approved_at,
@@ -43,13 +37,6 @@ class Asked(NamedTuple):
 
     order_id: str
     reader: str | None
-
-
-class Newest(NamedTuple):
-    """The first page of a user's own orders."""
-
-    user_id: str
-    limit: int
 
 
 class Fate:
@@ -75,14 +62,6 @@ async def fates(db: Database | Tx, asked: Sequence[Asked]) -> Mapping[Asked, Fat
 def _fate(row: Row) -> Fate:
     failure = Failure() if row["failure"] is None else _failure.decode(row["failure"])
     return Fate(of_row(row, _late(row["late"])), failure)
-
-
-async def newest(db: Database | Tx, asked: Sequence[Newest]) -> Mapping[Newest, ListOf[OrderView]]:
-    """What most who list their orders want, all of it in one statement."""
-    found: dict[Newest, list[OrderView]] = {one: [] for one in asked}
-    for row in await db.fetch(_NEWEST, [one.user_id for one in asked], [one.limit + 1 for one in asked]):
-        found[Newest(row["user_id"], row["most"] - 1)].append(of_row(row))
-    return {one: page(views, one.limit) for one, views in found.items()}
 
 
 async def listing(db: Database | Tx, query: ListQuery, user_id: str | None, status: Status | None) -> ListOf[OrderView]:

@@ -10,7 +10,7 @@ from tradepost.kernel.clock import now
 from tradepost.kernel.database import Tx
 from tradepost.kernel.errors import Conflict, Forbidden
 from tradepost.kernel.http.body import ListOf
-from tradepost.kernel.http.endpoint import Answer, Caller, Request
+from tradepost.kernel.http.endpoint import Answer, Caller, Encoded, Request
 from tradepost.kernel.http.idempotency import scope_of
 from tradepost.kernel.ids import new_id
 from tradepost.services.order import commands, queries
@@ -18,6 +18,7 @@ from tradepost.services.order.api.bodies import CancelOrder, OrderList, PlaceOrd
 from tradepost.services.order.api.waiting import READ, anyones, mine, settled, until_known
 from tradepost.services.order.desk import Desk
 from tradepost.services.order.domain.placement import Item, Placement
+from tradepost.services.order.newest import Newest
 from tradepost.services.order.views import OrderView, of_placed
 
 WRITE: Final = "order:write"
@@ -45,14 +46,14 @@ async def read_order(request: Request[None, None], desk: Desk) -> OrderView:
     return (await mine(request.path["order_id"], request.caller, desk)).view
 
 
-async def list_orders(request: Request[None, OrderList], desk: Desk) -> ListOf[OrderView]:
+async def list_orders(request: Request[None, OrderList], desk: Desk) -> ListOf[OrderView] | Encoded[ListOf[OrderView]]:
     """Orders, newest first: a customer's own, everyone's for staff."""
     caller, query = request.caller, request.query
     user_id = query.user_id if caller.may(READ) else caller.user_id
     if user_id is not None and query == OrderList(limit=query.limit, user_id=query.user_id):
-        page = await desk.newest.get(queries.Newest(user_id, query.limit))
+        page = await desk.newest.get(Newest(user_id, query.limit))
         assert page is not None
-        return page
+        return Encoded(page)
     return await queries.listing(desk.db, query, user_id, query.status)
 
 
