@@ -1,6 +1,8 @@
-"""While a crowd waits at the door, what is behind it goes two abreast and rests, until it is late."""
+"""While a crowd waits at the door, what is behind it goes one by one, little at once, and rests until it is late;
+beside a throng two by two, and no less than ever once it is late."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
 
@@ -8,7 +10,7 @@ import pytest
 
 from tradepost.kernel import right_of_way
 from tradepost.kernel.clock import now
-from tradepost.kernel.right_of_way import ABREAST, CROWD, LATE_S, REST, RightOfWay
+from tradepost.kernel.right_of_way import ABREAST, CROWD, FEW, LATE_S, MANY, REST, TOO_LATE_S, RightOfWay
 
 PIECE_S = 0.02
 
@@ -34,34 +36,80 @@ class Yard:
         return monotonic() - began
 
 
-def crowded() -> Yard:
+def crowded(requests: int = CROWD) -> Yard:
     way = RightOfWay()
-    way.waiting = CROWD
+    for _ in range(requests):
+        way.come()
     return Yard(way)
 
 
-async def test_without_a_crowd_all_work_at_once() -> None:
+def thronged() -> Yard:
     yard = crowded()
-    yard.way.waiting = CROWD - 1
+    yard.way.overflow()
+    return yard
+
+
+async def test_without_a_crowd_all_work_at_once() -> None:
+    yard = crowded(CROWD - 1)
     await yard.pieces(10)
     assert yard.most == 10
+    assert yard.way.at_once == MANY
 
 
-async def test_behind_a_crowd_two_go_abreast_and_rest() -> None:
+async def test_behind_a_crowd_one_goes_after_the_other_and_rests() -> None:
     yard = crowded()
+    took = await yard.pieces(3)
+    assert yard.most == 1
+    assert yard.done == 3
+    assert took >= 2 * PIECE_S * REST  # the first two's rests, before the third can begin
+    assert crowded().way.at_once == FEW
+
+
+async def test_beside_a_throng_two_go_abreast_and_rest() -> None:
+    yard = thronged()
     took = await yard.pieces(3 * ABREAST)
     assert yard.most == ABREAST
     assert yard.done == 3 * ABREAST
-    assert took >= 2 * PIECE_S * REST  # the first two pairs' rests, before the third can begin
+    assert took >= 2 * PIECE_S * REST
+    assert thronged().way.at_once == FEW
+
+
+async def test_a_crowd_is_taken_to_come_back_and_a_throng_to_stay_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    yard = thronged()
+    for _ in range(CROWD):
+        yard.way.go()
+    yard.way.tell("worker", now() - timedelta(seconds=LATE_S))
+    assert yard.way.at_once == MANY, "thronged, and late"
+    monkeypatch.setattr(right_of_way, "THRONG_S", 0.0)
+    assert yard.way.at_once == FEW, "crowded"
+    monkeypatch.setattr(right_of_way, "CROWD_S", 0.0)
+    assert yard.way.at_once == MANY
+
+
+@pytest.mark.parametrize(
+    ("door", "late_s", "at_once"),
+    [
+        (crowded, LATE_S, FEW),
+        (crowded, TOO_LATE_S - 1, FEW),
+        (crowded, TOO_LATE_S, MANY),
+        (thronged, LATE_S - 1, FEW),
+        (thronged, LATE_S, MANY),
+    ],
+)
+async def test_the_work_takes_its_share_once_it_is_late(door: Callable[[], Yard], late_s: float, at_once: int) -> None:
+    way = door().way
+    way.tell("worker", now() - timedelta(seconds=late_s))
+    assert way.at_once == at_once
 
 
 async def test_a_rest_ends_with_the_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(right_of_way, "REST", 10_000)
     yard = crowded()
-    working = asyncio.create_task(yard.pieces(3 * ABREAST))
-    while yard.done < ABREAST:
+    working = asyncio.create_task(yard.pieces(3))
+    while yard.done < 1:
         await asyncio.sleep(PIECE_S)
-    yard.way.waiting = 0
+    for _ in range(CROWD):
+        yard.way.go()
     async with asyncio.timeout(5):
         await working
 
@@ -71,8 +119,8 @@ async def test_who_is_late_rests_no_more(monkeypatch: pytest.MonkeyPatch) -> Non
     yard = crowded()
     yard.way.tell("worker", now() - timedelta(seconds=LATE_S))
     async with asyncio.timeout(5):
-        await yard.pieces(3 * ABREAST)
-    assert yard.most == ABREAST
+        await yard.pieces(3)
+    assert yard.most == 1
 
 
 async def test_what_was_told_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,15 +130,15 @@ async def test_what_was_told_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPat
     yard.way.tell("worker", now() - timedelta(hours=1))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(20 * PIECE_S):
-            await yard.pieces(3 * ABREAST)
-    assert yard.done == ABREAST
+            await yard.pieces(3)
+    assert yard.done == 1
 
 
 async def test_a_piece_that_fails_lets_the_next_one_go_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(right_of_way, "REST", 10_000)
     way = crowded().way
     async with asyncio.timeout(5):
-        for _ in range(3 * ABREAST):
+        for _ in range(3):
             with pytest.raises(ValueError, match="at fault"):
                 async with way.behind():
                     raise ValueError("at fault")

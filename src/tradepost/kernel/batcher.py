@@ -81,7 +81,7 @@ class Batcher(Generic[I, R]):
         self._items += 1
         self._bytes += size
         self._arrived.set()
-        self._way.waiting += 1
+        self._way.come()
         waiting.verdict.add_done_callback(self._answered)
         return await waiting.verdict
 
@@ -95,7 +95,7 @@ class Batcher(Generic[I, R]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _answered(self, _verdict: "asyncio.Future[R]") -> None:
-        self._way.waiting -= 1
+        self._way.go()
 
     async def _work(self) -> None:
         while True:
@@ -131,6 +131,8 @@ class Batcher(Generic[I, R]):
                     del self._queues[caller]
                 else:
                     self._queues.move_to_end(caller)
+        if len(batch) == self._batch_items:
+            self._way.overflow()
         self._items -= len(batch)
         self._bytes -= sum(waiting.size for waiting in batch)
         return batch

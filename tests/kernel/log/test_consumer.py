@@ -26,6 +26,7 @@ from tests.kernel.log.probing import (
     until,
     with_handler,
 )
+from tradepost.kernel import right_of_way
 from tradepost.kernel.database import Database, Tx, connect
 from tradepost.kernel.events import Event
 from tradepost.kernel.log import consumer as module
@@ -34,8 +35,10 @@ from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS
 from tradepost.kernel.log.consumer import Consumer, register
 from tradepost.kernel.log.cursor import Fenced
 from tradepost.kernel.log.dispatch import is_retryable
+from tradepost.kernel.log.effects import Application
 from tradepost.kernel.log.parked import retry
 from tradepost.kernel.migrate import role_of, url_as
+from tradepost.kernel.right_of_way import CROWD, FEW, RightOfWay
 
 MOVED = Sequence[Event[ProbeMoved]]
 KILL = """
@@ -156,6 +159,44 @@ async def test_a_piece_holds_at_most_a_thousand_events_and_eight_mebibytes(
 
     assert [count for count, _ in pieces] == [1000, 1000, 4, 2, 1, 1]
     assert all(size <= PIECE_BYTES for count, size in pieces if count > 1)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_behind_a_crowd_what_was_read_is_taken_in_small_pieces_each_once(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    monkeypatch.setattr(right_of_way, "CROWD_S", float("inf"))
+    monkeypatch.setattr(right_of_way, "REST", 0)
+    monkeypatch.setattr(module, "BACK_OFF_S", (0.01,))
+    failures = [asyncpg.AdminShutdownError("57P01")] if fails else []
+    sizes: list[int] = []
+    reads: list[int] = []
+
+    async def taken(tx: Tx, events: MOVED) -> None:
+        if failures and sizes:
+            raise failures.pop()
+        sizes.append(len(events))
+        await record(tx, events)
+
+    async def counted(prev: Any, cur: Any, after: int) -> Any:
+        reads.append(after)
+        return await Consumer._read(consumer, prev, cur, after)
+
+    way = RightOfWay()
+    for _ in range(CROWD):
+        way.come()
+    things = [f"thing-{n:04}" for n in range(2 * FEW + 50)]
+    async with ticking(database_url) as ticks:
+        database.on_events = ticks.poke
+        group = with_handler(taken)
+        (place,) = await register(database, ticks, group)
+        consumer = Consumer(database, ticks, Application(database, group), place, "owner", way=way)
+        consumer._read = counted  # type: ignore[method-assign]
+        await move(database, *things)
+        async with running(consumer):
+            assert await effects(database, len(things)) == [(thing, 1) for thing in things]
+    assert sizes == [FEW, FEW, 50]
+    assert len(reads) == (2 if fails else 1), "read again only after a failure"
 
 
 async def test_a_place_goes_on_in_the_middle_of_a_tick_after_a_restart(database: Database, database_url: str) -> None:

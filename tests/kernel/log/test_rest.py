@@ -10,6 +10,7 @@ import pytest
 from tests.kernel.log.probing import RECORD, ProbeMoved, effects, move, record, running, ticking
 from tradepost.contracts.order import OrderCreated, OrderPaid
 from tradepost.contracts.payment import PaymentCaptured
+from tradepost.kernel import right_of_way
 from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.events import Event
 from tradepost.kernel.ids import new_id
@@ -17,7 +18,7 @@ from tradepost.kernel.log.consumer import Consumer, register
 from tradepost.kernel.log.effects import Application
 from tradepost.kernel.log.rest import ENOUGH, UNHURRIED_S, Rest
 from tradepost.kernel.log.subscription import Group, later, on
-from tradepost.kernel.right_of_way import ABREAST, CROWD, RightOfWay
+from tradepost.kernel.right_of_way import CROWD, RightOfWay
 
 NOT_TODAY_S = 86_400.0
 REST_S = 2.0  # longer than it takes to publish three events
@@ -94,23 +95,27 @@ async def test_what_comes_during_a_rest_is_taken_together(database: Database, da
     assert sizes == [1, 3]
 
 
-async def test_a_consumer_stays_behind_a_crowd(database: Database, database_url: str) -> None:
+async def test_a_consumer_stays_behind_a_crowd(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Others are before it, and it takes nothing until they are through; then it tells how late it is."""
+    monkeypatch.setattr(right_of_way, "CROWD_S", float("inf"))
     way = RightOfWay()
-    way.waiting = CROWD
+    for _ in range(CROWD):
+        way.come()
     async with ticking(database_url) as ticks, AsyncExitStack() as others:
         database.on_events = ticks.poke
         (place,) = await register(database, ticks, RECORD)
-        for _ in range(ABREAST):
-            await others.enter_async_context(way.behind())
+        await others.enter_async_context(way.behind())
         consumer = Consumer(database, ticks, Application(database, RECORD), place, new_id(), way=way)
         async with running(consumer):
             await move(database, "first")
             await asyncio.sleep(REST_S)
             assert await database.fetchval("SELECT count(*) FROM effect") == 0
-            way.waiting = 0
+            for _ in range(CROWD):
+                way.go()
             await others.aclose()
             assert len(await effects(database, 1)) == 1
             async with asyncio.timeout(5):
-                while way._patience == 1:
+                while not way._late_s:
                     await asyncio.sleep(0.01)

@@ -93,6 +93,10 @@ class Piece:
         """Whether nothing more lies there."""
         return len(self.events) == self.found
 
+    def cut(self, most: int) -> tuple["Piece", "Piece"]:
+        """Its first events, `most` of them, and the others."""
+        return Piece(self.events[:most], self.found), Piece(self.events[most:], self.found - most)
+
 
 class Reach:
     """How many ticks to read at once: as many as have about a piece of events, since whoever reads a piece of more

@@ -73,6 +73,7 @@ class Consumer:
         self._others = others
         self._by_force = others is None  # at first; later only from an owner that is gone
         self._until: int | None = None
+        self._kept: tuple[Position, Piece] | None = None  # what was read already, from there on
         self._way = way or RightOfWay()
         self._rest = Rest(rest_s)
         self._fence = 0
@@ -110,6 +111,7 @@ class Consumer:
             raise Fenced("the owner is alive")
         self.place = replace(self.place, slots=claimed.slots)
         position, self._fence, self._until = claimed.position, claimed.fence, claimed.until
+        self._kept = None  # of other slots, it may be
         await self._report(position)
         while not self._is_over(position):
             self.position = position
@@ -134,13 +136,15 @@ class Consumer:
 
     async def _go(self, prev: Tick, cur: Tick, position: Position, fence: int) -> Position:
         """Take what lies between, or a piece of it; the new position."""
-        piece = await self._read(prev, cur, position.last_id)
-        if position.toward is None and self._reach.went_too_far(prev, cur, piece):
+        piece = await self._piece(prev, cur, position)
+        if piece is None:
             return position
         if not piece.events:
             return await self._skip(position.at(cur.id, cur.uuid), fence)
+        piece, others = piece.cut(self._way.at_once)
         last = piece.events[-1].position
         to = position.at(cur.id, cur.uuid) if piece.complete else position.within(cur.id, last)
+        self._kept = (to, others) if others.events else None
         stored = await self._work.take(self.place, piece.events, to, fence, catching_up=self._until is not None)
         self._rest.begin(len(piece.events))
         if self._until is None:
@@ -165,6 +169,13 @@ class Consumer:
         if cur is None:
             raise Rebased(f"the log of {self.place.source} lacks a tick; run `tradepost log rebase`")
         return prev, cur
+
+    async def _piece(self, prev: Tick, cur: Tick, position: Position) -> Piece | None:
+        """What comes next; None when it is better to read again, and less."""
+        if self._kept is not None and self._kept[0] == position:
+            return self._kept[1]
+        piece = await self._read(prev, cur, position.last_id)
+        return None if position.toward is None and self._reach.went_too_far(prev, cur, piece) else piece
 
     async def _read(self, prev: Tick, cur: Tick, after: int) -> Piece:
         if cur.epoch != prev.epoch:  # the first tick of a new epoch: nothing lies between it and the last of the old
