@@ -119,8 +119,8 @@ async def test_who_is_late_rests_no_more(monkeypatch: pytest.MonkeyPatch) -> Non
     yard = crowded()
     yard.way.tell("worker", now() - timedelta(seconds=LATE_S))
     async with asyncio.timeout(5):
-        await yard.pieces(3)
-    assert yard.most == 1
+        await yard.pieces(3 * ABREAST)
+    assert yard.most == ABREAST
 
 
 async def test_what_was_told_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,5 @@
 """Who waits at the door goes first: while many requests wait to be written, the work behind them goes in small pieces,
-one at a time, with rests between until it is late. So a rush is taken in at once, and paid and shipped a little later.
+one at a time, with rests between, until it is late. So a rush is taken in at once, and paid and shipped a little later.
 Where more come than can be written, the work takes no less than ever once it is late: it would fall behind for good."""
 
 import asyncio
@@ -14,11 +14,11 @@ from tradepost.kernel.clock import now
 CROWD: Final = 4  # requests that wait at once
 CROWD_S: Final = 0.2  # for so long a crowd is taken to come back
 THRONG_S: Final = 1.0  # for so long after a full batch more come than can be written
-ABREAST: Final = 2  # pieces beside a throng; one behind a crowd
+ABREAST: Final = 2  # pieces beside a throng, and of late work; one behind a crowd
 FEW: Final = 100  # events in a piece: who waits at the door waits for the interpreter no longer than these take
 MANY: Final = 1_000
 REST: Final = 6  # times as long as the piece took; less, the later the work is
-LATE_S: Final = 10.0  # from here on it rests no more
+LATE_S: Final = 10.0  # from here on it rests no more, and goes two abreast
 TOO_LATE_S: Final = 60.0  # from here on a crowd counts as a throng
 HEARD_S: Final = 10.0  # how long what a worker told is believed
 LOOK_S: Final = 0.01
@@ -60,7 +60,7 @@ class RightOfWay:
             return
         async with AsyncExitStack() as lane:
             await lane.enter_async_context(self._lane)
-            if not self._is_thronged():
+            if not self._is_thronged() and self._late_s < LATE_S:
                 await lane.enter_async_context(self._single)
             began = monotonic()
             yield
