@@ -10,7 +10,8 @@ import pytest
 
 from tradepost.kernel import right_of_way
 from tradepost.kernel.clock import now
-from tradepost.kernel.right_of_way import ABREAST, CROWD, FEW, LATE_S, MANY, REST, TOO_LATE_S, RightOfWay
+from tradepost.kernel.log.batch import PIECE_EVENTS
+from tradepost.kernel.right_of_way import ABREAST, CROWD, FEW, LATE_S, REST, TOO_LATE_S, RightOfWay
 
 PIECE_S = 0.02
 
@@ -53,7 +54,7 @@ async def test_without_a_crowd_all_work_at_once() -> None:
     yard = crowded(CROWD - 1)
     await yard.pieces(10)
     assert yard.most == 10
-    assert yard.way.at_once == MANY
+    assert yard.way.at_once == PIECE_EVENTS
 
 
 async def test_behind_a_crowd_one_goes_after_the_other_and_rests() -> None:
@@ -79,11 +80,11 @@ async def test_a_crowd_is_taken_to_come_back_and_a_throng_to_stay_for_a_while(mo
     for _ in range(CROWD):
         yard.way.go()
     yard.way.tell("worker", now() - timedelta(seconds=LATE_S))
-    assert yard.way.at_once == MANY, "thronged, and late"
+    assert yard.way.at_once == PIECE_EVENTS, "thronged, and late"
     monkeypatch.setattr(right_of_way, "THRONG_S", 0.0)
     assert yard.way.at_once == FEW, "crowded"
     monkeypatch.setattr(right_of_way, "CROWD_S", 0.0)
-    assert yard.way.at_once == MANY
+    assert yard.way.at_once == PIECE_EVENTS
 
 
 @pytest.mark.parametrize(
@@ -91,9 +92,9 @@ async def test_a_crowd_is_taken_to_come_back_and_a_throng_to_stay_for_a_while(mo
     [
         (crowded, LATE_S, FEW),
         (crowded, TOO_LATE_S - 1, FEW),
-        (crowded, TOO_LATE_S, MANY),
+        (crowded, TOO_LATE_S, PIECE_EVENTS),
         (thronged, LATE_S - 1, FEW),
-        (thronged, LATE_S, MANY),
+        (thronged, LATE_S, PIECE_EVENTS),
     ],
 )
 async def test_the_work_takes_its_share_once_it_is_late(door: Callable[[], Yard], late_s: float, at_once: int) -> None:

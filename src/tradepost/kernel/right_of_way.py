@@ -10,13 +10,13 @@ from time import monotonic
 from typing import Final
 
 from tradepost.kernel.clock import now
+from tradepost.kernel.log.batch import PIECE_EVENTS
 
 CROWD: Final = 4  # requests that wait at once
 CROWD_S: Final = 0.2  # for so long a crowd is taken to come back
 THRONG_S: Final = 1.0  # for so long after a full batch more come than can be written
 ABREAST: Final = 2  # pieces beside a throng, and of late work; one behind a crowd
 FEW: Final = 100  # events in a piece: who waits at the door waits for the interpreter no longer than these take
-MANY: Final = 1_000
 REST: Final = 6  # times as long as the piece took; less, the later the work is
 LATE_S: Final = 10.0  # from here on it rests no more, and goes two abreast
 TOO_LATE_S: Final = 60.0  # from here on a crowd counts as a throng
@@ -50,7 +50,7 @@ class RightOfWay:
     @property
     def at_once(self) -> int:
         """How many events to take in one piece."""
-        return FEW if self._is_crowded() and not (self._is_thronged() and self._late_s >= LATE_S) else MANY
+        return FEW if self._is_crowded() and not (self._is_thronged() and self._late_s >= LATE_S) else PIECE_EVENTS
 
     @asynccontextmanager
     async def behind(self) -> AsyncIterator[None]:
