@@ -273,14 +273,3 @@ async def test_a_taken_sku_or_handle_leaves_the_product_as_it_was(catalogue: Cat
     assert (await catalogue.edit(cup["id"], {"variants": [{"sku": "MUG-1", "price": 1}]})).error == (409, "sku_taken")
     assert (await catalogue.edit(cup["id"], {"handle": "Mug"})).error == (409, "handle_taken")
     assert (await catalogue.staff.get(f"{PRODUCTS}/{cup['id']}")).json["version"] == 1
-
-
-async def test_a_product_is_one_statement_to_read_and_a_list_two(catalogue: Catalogue) -> None:
-    for number in range(5):
-        made = await catalogue.create(name=f"Mug {number}", variants=SIZES[:0])
-
-    before = catalogue.db.statements
-    await catalogue.everyone.get(f"{PRODUCTS}/{made['id']}")
-    assert catalogue.db.statements - before == 1
-    await catalogue.everyone.get(f"{PRODUCTS}?q=mug&limit=5")
-    assert catalogue.db.statements - before == 3

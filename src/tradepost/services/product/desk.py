@@ -5,16 +5,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import structlog
 
 from tradepost.kernel.database import Database
-from tradepost.kernel.gatherer import Gatherer
 from tradepost.kernel.service import Room
-from tradepost.services.product.queries.products import Asked, read_products
-from tradepost.services.product.queries.views import ProductView
+from tradepost.services.product.catalogue import Catalogue
 
 LOOK_EVERY_S: Final = 0.02
 
@@ -76,11 +73,11 @@ class Openings:
 
 @dataclass(frozen=True)
 class Desk:
-    """The second argument of every handler. `products` collects who reads."""
+    """The second argument of every handler."""
 
     db: Database
     openings: Openings
-    products: Gatherer[Asked, ProductView]
+    catalogue: Catalogue
 
 
 @asynccontextmanager
@@ -89,7 +86,7 @@ async def open_desk(room: Room) -> AsyncIterator[Desk]:
     openings = Openings(room.db)
     task = asyncio.create_task(openings.run())
     try:
-        yield Desk(room.db, openings, Gatherer(partial(read_products, room.db)))
+        yield Desk(room.db, openings, Catalogue(room.db))
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

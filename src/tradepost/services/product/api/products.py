@@ -9,10 +9,11 @@ from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.errors import Forbidden
 from tradepost.kernel.http import idempotency
 from tradepost.kernel.http.body import Amount, Currency, Id, ListOf, ListQuery
-from tradepost.kernel.http.endpoint import Answer, Request
+from tradepost.kernel.http.endpoint import Answer, Encoded, Request
 from tradepost.kernel.http.reply import render
 from tradepost.services.product.api.bodies import CreateProduct, EditProduct, fields_of
-from tradepost.services.product.api.versions import answer_with, version_check
+from tradepost.services.product.api.versions import answer_with, etag_of, version_check
+from tradepost.services.product.catalogue import Listed
 from tradepost.services.product.commands import products as commands
 from tradepost.services.product.desk import Desk
 from tradepost.services.product.domain import editing
@@ -63,20 +64,20 @@ async def create_product(request: Request[CreateProduct, None], desk: Desk) -> A
     return answer_with(created, created.version, headers=headers)
 
 
-async def read_product(request: Request[None, None], desk: Desk) -> Answer[ProductView]:
+async def read_product(request: Request[None, None], desk: Desk) -> Answer[Encoded[ProductView]]:
     """Read a product. Errors: NoSuchProduct."""
-    product = await desk.products.get(queries.Asked(request.path["product_id"], _is_staff(request)))
+    product = await desk.catalogue.product(queries.Asked(request.path["product_id"], _is_staff(request)))
     if product is None:
         raise NoSuchProduct("There is no product of this id.")
-    return answer_with(product, product.version)
+    return Answer(Encoded(product.json), etag=etag_of(product.json, product.version))
 
 
-async def list_products(request: Request[None, ProductQuery], desk: Desk) -> ListOf[ProductView]:
+async def list_products(request: Request[None, ProductQuery], desk: Desk) -> Encoded[ListOf[ProductView]]:
     """Search, filter and sort products. Errors: Forbidden."""
     query, staff = request.query, _is_staff(request)
     if query.status != "active" and not staff:
         raise Forbidden("This status needs the permission product:read.")
-    return await queries.list_products(desk.db, _wanted(query), staff=staff)
+    return Encoded(await desk.catalogue.page(Listed(_wanted(query), staff)))
 
 
 async def edit_product(request: Request[EditProduct, None], _desk: Desk, tx: Tx) -> Answer[ProductView]:

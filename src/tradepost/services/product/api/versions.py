@@ -13,8 +13,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def answer_with(view: Any, version: int, **more: Any) -> Answer[Any]:
-    """The view under an `ETag` that changes with everything in it, stock too: only its first part is the version."""
-    return Answer(view, etag=f"{version}-{crc32(_encode(view)):08x}", **more)
+    """The view under its `ETag`."""
+    return Answer(view, etag=etag_of(_encode(view), version), **more)
+
+
+def etag_of(json: bytes, version: int) -> str:
+    """It changes with everything that is shown, stock too: only its first part is the version."""
+    return f"{version}-{crc32(json):08x}"
 
 
 def version_check(request: Request[Any, Any]) -> Callable[[int], None]:

@@ -6,9 +6,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from tradepost.kernel.database import Database, Tx
-from tradepost.kernel.http.body import ListOf, page
 from tradepost.services.product.domain.product import NoSuchProduct
-from tradepost.services.product.queries.search import Wanted, search
 from tradepost.services.product.queries.views import ProductView, StoredProduct
 
 # One JSON text a product, for msgspec to read.
@@ -33,15 +31,12 @@ SELECT (SELECT to_json(one) FROM (SELECT
 ) AS one)::text AS product
 """
 _READ: Final = f"{SHOWN} FROM product WHERE id = $1"
-_ASKED: Final = f"""{SHOWN}, product.id::text AS id, staff
+_ASKED: Final = f"""{SHOWN}, product.id::text AS id, staff, (SELECT xmin::text FROM catalogue) AS mark
 FROM unnest($1::uuid[], $2::boolean[]) AS asked (product_id, staff)
 JOIN product ON product.id = asked.product_id AND (product.status = 'active' OR staff)
 """
-_PAGE: Final = f"{SHOWN} FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, place)" + (
-    " JOIN product ON product.id = asked.id ORDER BY place"
-)
-
 _stored: Final = msgspec.json.Decoder(StoredProduct)
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Asked(NamedTuple):
@@ -51,11 +46,21 @@ class Asked(NamedTuple):
     staff: bool
 
 
-async def read_products(db: Database, asked: Sequence[Asked]) -> Mapping[Asked, ProductView]:
+class Shown(NamedTuple):
+    """A `ProductView`, encoded, and its version; the catalogue's mark and the stock of the SKUs that it was made of."""
+
+    json: bytes
+    version: int
+    mark: str
+    skus: tuple[str, ...]
+    stock: Sequence[int]
+
+
+async def read_products(db: Database, asked: Sequence[Asked]) -> Mapping[Asked, Shown]:
     """Those of the products that are there for who asks."""
     rows = await db.fetch(_ASKED, [one.product_id for one in asked], [one.staff for one in asked])
     return {
-        Asked(row["id"], row["staff"]): ProductView.of(_stored.decode(row["product"]), staff=row["staff"])
+        Asked(row["id"], row["staff"]): _shown(_stored.decode(row["product"]), row["mark"], staff=row["staff"])
         for row in rows
     }
 
@@ -73,9 +78,12 @@ async def read_product(tx: Tx, product_id: str) -> ProductView:
     return ProductView.of(await read_stored(tx, product_id), staff=True)
 
 
-async def list_products(db: Database, wanted: Wanted, *, staff: bool) -> ListOf[ProductView]:
-    """A page: one statement finds its ids, one reads them."""
-    ids = page(await search(db, wanted), wanted.limit, backwards=wanted.before is not None)
-    rows = await db.fetch(_PAGE, ids.data) if ids.data else []
-    products = [ProductView.of(_stored.decode(row["product"]), staff=staff) for row in rows]
-    return ListOf(products, ids.has_more)
+def _shown(product: StoredProduct, mark: str, *, staff: bool) -> Shown:
+    variants = product.variants
+    return Shown(
+        _encode(ProductView.of(product, staff=staff)),
+        product.version,
+        mark,
+        tuple(variant.sku for variant in variants),
+        [variant.stock for variant in variants],
+    )

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from tradepost.kernel.database import Database
+from tradepost.kernel.http.body import page
 
 Sort = Literal["newest", "price", "-price", "name", "relevance"]
 
@@ -72,10 +73,21 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     before: str | None = None
 
 
-async def search(db: Database, wanted: Wanted) -> Sequence[str]:
-    """The ids of one page and one more, in the order in which they were read."""
+class Found(NamedTuple):
+    """The ids of a page, and the catalogue's mark when they were found."""
+
+    mark: str
+    ids: Sequence[str]
+    has_more: bool
+
+
+async def search(db: Database, wanted: Wanted) -> Found:
+    """The products of one page."""
     statement = _Statement(wanted)
-    return [row["id"] for row in await db.fetch(statement.sql, *statement.arguments)]
+    row = await db.fetchrow(statement.sql, *statement.arguments)
+    assert row is not None
+    ids = page(row["ids"], wanted.limit, backwards=wanted.before is not None)
+    return Found(row["mark"], ids.data, ids.has_more)
 
 
 class _Statement:
@@ -91,9 +103,9 @@ class _Statement:
         key, down = _KEYS[sort], (sort in _DESCENDING) != (wanted.before is not None)
         limit = self._argument("limit", wanted.limit + 1)
         self.sql = (
-            f"{hits} SELECT product.id::text AS id FROM {source}"
+            f"{hits} SELECT (SELECT xmin::text FROM catalogue) AS mark, ARRAY(SELECT product.id::text FROM {source}"
             f" WHERE {' AND '.join([*self._filters(), *self._cursor(key, source, down)]) or 'TRUE'}"
-            f" ORDER BY {key} {_order(down)}, product.id {_order(down)} LIMIT {limit}"
+            f" ORDER BY {key} {_order(down)}, product.id {_order(down)} LIMIT {limit}) AS ids"
         )
 
     def _hits(self, q: str) -> tuple[str, str]:
