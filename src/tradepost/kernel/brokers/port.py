@@ -11,7 +11,7 @@ from tradepost.kernel.log.subscription import Group
 if TYPE_CHECKING:
     from tradepost.kernel.database import Database, Tx
 
-TOGETHER_S: Final = 0.005  # that the first waits here for what was published with it
+TOGETHER_S: Final = 0.001  # that the first waits here for what was published with it
 
 Moved = Callable[["Tx"], Awaitable[None]]  # moves what the broker's messages move beside the inbox
 
