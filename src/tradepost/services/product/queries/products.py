@@ -7,6 +7,7 @@ import msgspec
 
 from tradepost.kernel.database import Database, Tx
 from tradepost.services.product.domain.product import NoSuchProduct
+from tradepost.services.product.queries.mark import MARK
 from tradepost.services.product.queries.views import ProductView, StoredProduct
 
 # One JSON text a product, for msgspec to read.
@@ -31,7 +32,7 @@ SELECT (SELECT to_json(one) FROM (SELECT
 ) AS one)::text AS product
 """
 _READ: Final = f"{SHOWN} FROM product WHERE id = $1"
-_ASKED: Final = f"""{SHOWN}, product.id::text AS id, staff, (SELECT xmin::text FROM catalogue) AS mark
+_ASKED: Final = f"""{SHOWN}, product.id::text AS id, staff, {MARK} AS mark
 FROM unnest($1::uuid[], $2::boolean[]) AS asked (product_id, staff)
 JOIN product ON product.id = asked.product_id AND (product.status = 'active' OR staff)
 """

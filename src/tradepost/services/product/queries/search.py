@@ -8,6 +8,7 @@ import msgspec
 
 from tradepost.kernel.database import Database
 from tradepost.kernel.http.body import page
+from tradepost.services.product.queries.mark import MARK
 
 Sort = Literal["newest", "price", "-price", "name", "relevance"]
 
@@ -103,7 +104,7 @@ class _Statement:
         key, down = _KEYS[sort], (sort in _DESCENDING) != (wanted.before is not None)
         limit = self._argument("limit", wanted.limit + 1)
         self.sql = (
-            f"{hits} SELECT (SELECT xmin::text FROM catalogue) AS mark, ARRAY(SELECT product.id::text FROM {source}"
+            f"{hits} SELECT {MARK} AS mark, ARRAY(SELECT product.id::text FROM {source}"
             f" WHERE {' AND '.join([*self._filters(), *self._cursor(key, source, down)]) or 'TRUE'}"
             f" ORDER BY {key} {_order(down)}, product.id {_order(down)} LIMIT {limit}) AS ids"
         )
