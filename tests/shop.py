@@ -123,12 +123,20 @@ async def open_shop(
     pace: str = "3600,3600",
     apart: Mapping[str, str] | None = None,
     broker: Broker | None = None,
+    smtp_url: str = "",
+    without: str = "",
 ) -> AsyncIterator[Shop]:
     """A shop whose parcels move when the test turns the carrier's clock. The services of `apart` have databases of
-    their own. Events go by the log, or by `broker`."""
+    their own. Events go by the log, or by `broker`; mails to the mailbox, or to `smtp_url`. One service may be down."""
     settings = setting.read(
-        {"TRADEPOST_DATA": str(data), "TRADEPOST_CARRIER_PACE": pace, "TRADEPOST_RATE_LIMITS": "off"}
+        {
+            "TRADEPOST_DATA": str(data),
+            "TRADEPOST_CARRIER_PACE": pace,
+            "TRADEPOST_RATE_LIMITS": "off",
+            "TRADEPOST_SMTP_URL": smtp_url,
+        }
     )
+    services = [service for service in SERVICES if service.name != without]
     keys = load_or_create_keys(settings.data / KEYS)
     public = {keys.current.kid: keys.current.public}
     site = Site(
@@ -137,8 +145,8 @@ async def open_shop(
         data=settings.data,
         settings=settings.of_services,
     )
-    relays = [service.name for service in SERVICES] if broker else ()
-    async with runtime.run(SERVICES, site, broker=broker, relays=relays) as running:
-        opened = open_gateway(SERVICES, running, Verifier(public, ISSUER), limited=False)
+    relays = [service.name for service in services] if broker else ()
+    async with runtime.run(services, site, broker=broker, relays=relays) as running:
+        opened = open_gateway(services, running, Verifier(public, ISSUER), limited=False)
         yield Shop(opened.gateway, running, Signer(keys.current.private_pem, keys.current.kid, ISSUER), database_url)
         opened.stop()

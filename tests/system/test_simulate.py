@@ -1,7 +1,6 @@
 """`tradepost simulate` and `tradepost import` as they are used: on a running instance, from a file."""
 
 import json
-import random
 import re
 import subprocess
 from collections.abc import Iterator
@@ -9,14 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.order_log import HEADER
+from tests.console.order_log import invoices
 from tests.system.test_up import TRADEPOST, environment, free_port
 
 pytestmark = pytest.mark.xdist_group("simulate")  # what they share is made once
 
 RUN_S = 60
-INVOICES = 200
-CANCELLED = 20
 
 
 @pytest.fixture(scope="module")
@@ -33,26 +30,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         process.terminate()
 
 
-def _log() -> Iterator[str]:
-    """Orders of ten customers and of guests; some of the orders cancelled as a whole, an instant later."""
-    dice = random.Random(7)
-    yield HEADER
-    for number in range(INVOICES - CANCELLED):
-        customer = f"{dice.randrange(10)}.0" if number % 5 else ""
-        at = f"2010-12-01 {8 + number // 60:02}:{number % 60:02}:00"
-        for sku in dice.sample(range(12), 3):
-            yield f"{number},SKU-{sku},THING {sku},{dice.randint(1, 6)},{at},{sku + 1}.50,{customer},France\n"
-    for number in range(CANCELLED):
-        yield f"C{number},SKU-{number % 12},THING,-1,2010-12-02 08:00:00,1.50,{number % 10}.0,France\n"
-
-
 def _run(shop: dict[str, str], *words: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([TRADEPOST, *words], env=shop, capture_output=True, text=True, timeout=RUN_S, check=False)
 
 
 def test_two_hundred_invoices_are_played_settled_and_audited(shop: dict[str, str], tmp_path: Path) -> None:
     log, journal = tmp_path / "log.csv", tmp_path / "journal"
-    log.write_text("".join(_log()))
+    log.write_text("".join(invoices()))
 
     done = _run(shop, "simulate", log, "--journal", journal, "--run", "one")
 

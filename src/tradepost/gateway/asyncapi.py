@@ -127,7 +127,7 @@ def _sends(publisher: str, facts: Sequence[type[Fact]]) -> Json:
         "title": f"{publisher} publishes",
         "summary": f"Everything that {publisher} tells the others, each fact after it was committed.",
         **_over(publisher, facts),
-        "bindings": {"amqp": {"deliveryMode": 2, "mandatory": True, **_AMQP}},
+        "bindings": {"amqp": {"deliveryMode": 2, **_AMQP}},
     }
 
 

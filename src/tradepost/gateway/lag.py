@@ -6,10 +6,10 @@ from time import monotonic
 from typing import Any, Final
 
 import structlog
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tradepost.kernel.brokers.dead import KeepsDeadLetters
+from tradepost.kernel.brokers.dead import KeepsDeadLetters, PassesOver
 from tradepost.kernel.log.lag import RELAY, Behind, behind
 from tradepost.kernel.log.ticks import Ticks
 from tradepost.kernel.runtime import Running
@@ -85,6 +85,11 @@ class LogFigures(Collector):
     def collect(self) -> Iterator[Metric]:
         for figure in (self._events, self._seconds, self._lost, self._parked, self._silent, self._dead):
             yield figure.family()
+        broker: Any = self._running.broker
+        skipped = CounterMetricFamily("tradepost_not_events", "Records that are no event of ours.", labels=["topic"])
+        for topic, count in broker.skipped.items() if isinstance(broker, PassesOver) else ():
+            skipped.add_metric([topic], count)
+        yield skipped
 
     async def _look(self, name: str) -> None:
         """What lies in the schema of one service."""

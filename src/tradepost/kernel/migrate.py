@@ -13,7 +13,7 @@ import asyncpg
 LOCK: Final = 7238113969
 PARTITION_EVENTS: Final = 5_000_000
 PARTITIONS_AHEAD: Final = 1
-INBOX_DAYS: Final = 9  # longer than a message may be under way, and than a topic keeps a record
+INBOX_DAYS: Final = 9  # longer than a topic keeps a record
 INBOX_DAYS_AHEAD: Final = 3
 READER: Final = "tradepost_log"
 KERNEL: Final = "tradepost.kernel"

@@ -1,18 +1,15 @@
 """Messages that leave: by SMTP to a real server, by HTTP to an SMS gateway, again when that fails."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
-from aiosmtpd.controller import Controller
 
+from tests import mail
+from tests.mail import MailServer
 from tests.services.notification.conftest import MAILBOX, Sale, Shop, opened, registered, request
 from tradepost.contracts.user import UserErased
 from tradepost.kernel.errors import NotFound
@@ -26,34 +23,10 @@ from tradepost.settings import NotificationSettings, SettingsError
 SENDER = "Shop <shop@tradepost.test>"
 
 
-class MailServer:
-    """Keeps what it gets; `refuse` is what it answers to each recipient instead."""
-
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-        self.refuse: str | None = None
-
-    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:
-        if self.refuse:
-            return self.refuse
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
-        self.mails.append(message_from_bytes(envelope.content, policy=policy.default))
-        return "250 OK"
-
-
 @pytest.fixture
 def mail_server() -> Iterator[tuple[MailServer, str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    handler = MailServer()
-    controller = Controller(handler, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield handler, f"smtp://127.0.0.1:{port}"
-    controller.stop()
+    with mail.mail_server() as running:
+        yield running
 
 
 @asynccontextmanager

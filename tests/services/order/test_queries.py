@@ -9,6 +9,7 @@ from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.http.body import ListQuery
 from tradepost.kernel.ids import new_id
 from tradepost.services.order import queries
+from tradepost.services.order.domain.order import Status
 from tradepost.services.order.newest import Newest, NewestOrders
 
 STORE: Final = """
@@ -26,6 +27,16 @@ VALUES ('ffffffff-ffff-7fff-bfff-ffffffffffff', $1, 'pending', 1, 'USD', 700, '[
 FORGET: Final = """
 DELETE FROM orders WHERE user_id = $1 AND id <> ALL (ARRAY(SELECT id FROM orders WHERE user_id = $1
                                                            ORDER BY orders.id DESC LIMIT 2))
+"""
+END: Final = """
+UPDATE orders SET status = CASE WHEN odd THEN 'completed' ELSE 'cancelled' END,
+    completed_at = CASE WHEN odd THEN now() END, cancelled_at = CASE WHEN NOT odd THEN now() END,
+    cancel_reason = CASE WHEN NOT odd THEN 'payment_failed' END
+FROM (SELECT id AS ended, row_number() OVER () % 2 = 1 AS odd FROM orders) AS ends WHERE id = ended
+"""
+PAY_ONE: Final = """
+UPDATE orders SET status = 'paid', paid_at = now()
+WHERE id = (SELECT id FROM orders WHERE completed_at IS NULL AND cancelled_at IS NULL LIMIT 1)
 """
 MIDDLE: Final = "SELECT id::text FROM orders WHERE user_id = $1 ORDER BY orders.id LIMIT 1 OFFSET 999"
 READ: Final = "SELECT seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_xact_user_tables WHERE relname = 'orders'"
@@ -54,6 +65,25 @@ async def test_a_page_of_many_orders_reads_no_more_than_the_page(db: Database, s
             assert len(page.data) == asked.limit
             assert page.has_more
             assert everyones or {order.user_id for order in page.data} == {mine}
+
+
+async def test_the_few_orders_on_their_way_are_found_among_many(db: Database, superuser: Any) -> None:
+    mine = new_id()
+    async with db.transaction() as tx:
+        await tx.execute(STORE, mine, 20_000)
+        await tx.execute(END)
+        await tx.execute(STORE, mine, 3)
+        await tx.execute(PAY_ONE)
+    await superuser.execute('VACUUM ANALYZE "order".orders')  # as in time it is
+
+    for status, count in ((Status.PENDING, 2), (Status.RESERVED, 0), (Status.PAID, 1), (Status.SHIPPED, 0)):
+        async with db.transaction() as tx:
+            before = await rows_read(tx)
+            found = await queries.listing(tx, ListQuery(limit=10), None, status)
+            assert await rows_read(tx) - before <= 3
+        assert [order.status for order in found.data] == [status] * count
+    for status in (Status.COMPLETED, Status.CANCELLED):
+        assert len((await queries.listing(db, ListQuery(limit=10), None, status)).data) == 10
 
 
 async def page_of(db: Database, one: Newest) -> bytes:

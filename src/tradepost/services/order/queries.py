@@ -25,6 +25,7 @@ SELECT id::text AS id, order_id::text AS order_id, status, lines, reason, amount
        rejected_at, received_at, refunded_at
 FROM return_ WHERE {one} = $1 ORDER BY return_.id
 """
+_OPEN: Final = "completed_at IS NULL AND cancelled_at IS NULL"  # as the index `orders_open` has it
 _OWNED: Final = "SELECT true FROM orders WHERE id = $1 AND ($3 OR user_id = $2)"
 
 
@@ -67,6 +68,8 @@ def _fate(row: Row) -> Fate:
 async def listing(db: Database | Tx, query: ListQuery, user_id: str | None, status: Status | None) -> ListOf[OrderView]:
     """A page of orders, newest first; of one user unless `user_id` is None."""
     wanted = given(("user_id = {}", user_id), ("status = {}", status))
+    if status is not None and status not in (Status.COMPLETED, Status.CANCELLED):
+        wanted.append(_OPEN)
     return await read_page(db, "orders", COLUMNS, wanted, query, of_row)
 
 

@@ -62,7 +62,7 @@ class Kafka:
 
     def publisher(self) -> KafkaPublisher:
         """For one relay."""
-        return KafkaPublisher(self._cluster)
+        return KafkaPublisher(self._cluster, self.declare)
 
     async def receive(self, units: Sequence[Unit], intake: Intake) -> None:
         """Take in what comes in these partitions, until cancelled. Errors: BrokerError; OffsetGone; Fenced; whatever

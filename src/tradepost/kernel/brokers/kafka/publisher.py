@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -24,8 +24,8 @@ HEADERS: Final = [("content-type", CONTENT_TYPE.encode())]
 class KafkaPublisher:
     """A producer, thrown away after any failure: what it had under way may have arrived or not."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, declare: Callable[[], Awaitable[None]]) -> None:
+        self._cluster, self._declare = cluster, declare
         self._producer: AIOKafkaProducer | None = None
 
     async def publish(self, source: str, events: Sequence[Raw]) -> None:
@@ -46,6 +46,7 @@ class KafkaPublisher:
 
     async def _open(self) -> AIOKafkaProducer:
         if self._producer is None:
+            await self._declare()  # else a broker that makes topics by itself makes ours otherwise than we want them
             self._producer = AIOKafkaProducer(
                 **self._cluster.options(),
                 acks="all",

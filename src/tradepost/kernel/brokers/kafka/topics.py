@@ -103,8 +103,11 @@ async def _differences(
     """By topic, in what it is other than we would have made it."""
     told_of = [(name, f"it has {n} partitions, not {partitions}") for name, n in found.items() if n != partitions]
     for name, have in (await _configurations(admin, list(found))).items():
-        if have["cleanup.policy"] != "delete":
-            told_of.append((name, f"its cleanup.policy is {have['cleanup.policy']}, not delete"))
+        told_of += [
+            (name, f"its {key} is {have[key]}, not {CONFIGURATION[key]}")
+            for key in ("cleanup.policy", "retention.bytes", "unclean.leader.election.enable")
+            if have[key] != CONFIGURATION[key]
+        ]
         told_of += [
             (name, f"its {key} is {have[key]}, less than {CONFIGURATION[key]}")
             for key in ("max.message.bytes", "retention.ms")

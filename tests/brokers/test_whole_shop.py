@@ -1,0 +1,169 @@
+"""A whole shop on each broker: what plain clients see of it, and how it goes on when the broker has lost everything."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import msgspec
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from brokers.node import Node
+from tests.brokers import vhosts
+from tests.console.calling import Called, tradepost
+from tests.contracts.schemas import validate
+from tests.mail import mail_server
+from tests.shop import eventually, open_shop
+from tests.story import TYPES, tell_everything
+from tradepost.gateway import lag
+from tradepost.kernel.brokers.opening import open_broker
+from tradepost.kernel.brokers.port import Topology
+from tradepost.main import SERVICES
+from tradepost.settings import BrokerSettings
+
+NAMES = tuple(service.name for service in SERVICES)
+EXCHANGES = tuple(f"{name}_events" for name in NAMES)  # and topics
+GUEST = {"guest": {"email": "a@b.cd", "name": "A"}}
+PATIENCE_S = 60.0
+
+
+class Place:
+    """One of the brokers, with nothing on it that is ours."""
+
+    def __init__(self, kind: str, address: str) -> None:
+        self.kind, self.address = kind, address
+
+    def broker(self) -> Any:
+        groups = tuple(group for service in SERVICES for group in service.groups)
+        settings = BrokerSettings(self.kind, rabbitmq_url=self.address, kafka_bootstrap=self.address)
+        return open_broker(settings, Topology(NAMES, groups))
+
+    async def call(self, database_url: str, *words: str) -> Called:
+        variable = {"rabbitmq": "TRADEPOST_RABBITMQ_URL", "kafka": "TRADEPOST_KAFKA_BOOTSTRAP"}[self.kind]
+        settings = {"TRADEPOST_BROKER": self.kind, variable: self.address}
+        return await asyncio.to_thread(tradepost, database_url, *words, **settings)
+
+    async def lose_everything(self) -> None:
+        """As if it was set up anew."""
+        if self.kind == "rabbitmq":
+            self.address = vhosts.create(self.address.rpartition("/")[0])
+        else:
+            await self.broker().reset()
+
+    @asynccontextmanager
+    async def heard(self) -> AsyncIterator[list[bytes]]:
+        """What a plain client gets of everything that is published."""
+        got: list[bytes] = []
+        async with (self._rabbitmq if self.kind == "rabbitmq" else self._kafka)(got):
+            yield got
+
+    @asynccontextmanager
+    async def _rabbitmq(self, got: list[bytes]) -> AsyncIterator[None]:
+        async def take(message: AbstractIncomingMessage) -> None:
+            got.append(message.body)
+
+        async with await aio_pika.connect(self.address) as connection:
+            channel = await connection.channel()
+            queue = await channel.declare_queue(exclusive=True)
+            for exchange in EXCHANGES:
+                await queue.bind(exchange, "#")
+            await queue.consume(take, no_ack=True)
+            yield
+
+    @asynccontextmanager
+    async def _kafka(self, got: list[bytes]) -> AsyncIterator[None]:
+        async def take(consumer: AIOKafkaConsumer) -> None:
+            while True:
+                got.append((await consumer.getone()).value or b"")
+
+        async with AIOKafkaConsumer(
+            *EXCHANGES, bootstrap_servers=self.address, auto_offset_reset="earliest"
+        ) as consumer:
+            taking = asyncio.create_task(take(consumer))
+            yield
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+
+
+@pytest.fixture(params=["rabbitmq_vhost_url", "own_kafka"])
+async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    found: str | Node = request.getfixturevalue(request.param)
+    if isinstance(found, str):
+        rabbitmq = Place("rabbitmq", found)
+        yield rabbitmq
+        if rabbitmq.address != found:
+            vhosts.drop(rabbitmq.address)
+    else:
+        kafka = Place("kafka", found.address)
+        await kafka.broker().reset()
+        yield kafka
+
+
+async def test_every_event_is_seen_by_a_plain_client_and_fits_its_published_schema(
+    database_url: str, tmp_path: Path, place: Place
+) -> None:
+    with mail_server() as (_, smtp_url):
+        async with (
+            open_shop(database_url, tmp_path, broker=place.broker(), smtp_url=smtp_url) as shop,
+            place.heard() as got,
+        ):
+            await tell_everything(shop)
+
+            async def seen() -> set[str]:
+                return {validate(body) for body in got}
+
+            await eventually(seen, lambda types: types == TYPES, PATIENCE_S)
+            assert await shop.parked() == []
+
+
+async def test_what_is_no_event_is_passed_over_and_counted(
+    database_url: str, tmp_path: Path, own_kafka: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lag, "FRESH_S", 0.0)
+    place = Place("kafka", own_kafka.address)
+    await place.broker().reset()
+    async with open_shop(database_url, tmp_path, broker=place.broker()) as shop:
+        await shop.product("MUG-1", stock=5)
+        async with AIOKafkaProducer(bootstrap_servers=place.address) as producer:
+            await producer.send_and_wait("order_events", b"{}")
+
+        async def page() -> str:
+            return str((await shop.public.get("/metrics")).body.decode())
+
+        await eventually(page, lambda text: 'tradepost_not_events_total{topic="order_events"}' in text)
+        assert (await shop.buy(shop.staff, "MUG-1", 1, **GUEST)).json["status"] == "paid"
+
+
+async def waits_for_relay(place: Place, database_url: str) -> int:
+    """Events that are in the log and not in the broker yet."""
+    told = await place.call(database_url, "log", "lag", "--json")
+    rows = [msgspec.json.decode(line) for line in told.out.splitlines() if line.startswith("{")]
+    return sum(row["events"] for row in rows if row["group"] == "relay")
+
+
+async def test_an_event_that_the_broker_has_lost_comes_from_the_log(
+    database_url: str, tmp_path: Path, place: Place
+) -> None:
+    async with open_shop(database_url, tmp_path, broker=place.broker()) as shop:
+        await shop.product("MUG-1", stock=5)
+        assert (await place.call(database_url, "log", "lag", "--wait", "60")).code == 0
+    async with open_shop(database_url, tmp_path, broker=place.broker(), without="inventory") as shop:
+        placed = await shop.staff.post("/order/orders", {"items": [{"sku": "MUG-1", "quantity": 2}], **GUEST})
+        assert placed.status == 201, placed.json
+        await eventually(lambda: waits_for_relay(place, database_url), lambda events: events == 0)
+    await place.lose_everything()
+
+    recovered = await place.call(database_url, "log", "recover")
+    assert recovered.code == 0, recovered.err
+    async with open_shop(database_url, tmp_path, broker=place.broker()) as shop:
+        await shop.order_becomes(placed.json["order_id"], "paid")
+        on_hand, held = await shop.stock("MUG-1")
+        assert on_hand - held == 3
+        waited = await place.call(database_url, "log", "lag", "--wait", "60")
+        assert (waited.code, waited.err) == (0, "")
+        assert (await shop.buy(shop.staff, "MUG-1", 1, **GUEST)).json["status"] == "paid"
+        assert await shop.parked() == []
