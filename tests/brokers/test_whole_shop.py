@@ -1,8 +1,10 @@
 """A whole shop on each broker: what plain clients see of it, and how it goes on when the broker has lost everything."""
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from brokers.node import Node
 from tests.brokers import vhosts
 from tests.console.calling import Called, tradepost
+from tests.console.order_log import invoices
 from tests.contracts.schemas import validate
 from tests.mail import mail_server
 from tests.shop import eventually, open_shop
 from tests.story import TYPES, tell_everything
+from tests.system.test_up import TRADEPOST, environment, free_port
 from tradepost.gateway import lag
 from tradepost.kernel.brokers.opening import open_broker
 from tradepost.kernel.brokers.port import Topology
@@ -42,10 +46,13 @@ class Place:
         settings = BrokerSettings(self.kind, rabbitmq_url=self.address, kafka_bootstrap=self.address)
         return open_broker(settings, Topology(NAMES, groups))
 
-    async def call(self, database_url: str, *words: str) -> Called:
+    @property
+    def settings(self) -> dict[str, str]:
         variable = {"rabbitmq": "TRADEPOST_RABBITMQ_URL", "kafka": "TRADEPOST_KAFKA_BOOTSTRAP"}[self.kind]
-        settings = {"TRADEPOST_BROKER": self.kind, variable: self.address}
-        return await asyncio.to_thread(tradepost, database_url, *words, **settings)
+        return {"TRADEPOST_BROKER": self.kind, variable: self.address}
+
+    async def call(self, database_url: str, *words: str) -> Called:
+        return await asyncio.to_thread(tradepost, database_url, *words, **self.settings)
 
     async def lose_everything(self) -> None:
         """As if it was set up anew."""
@@ -136,6 +143,27 @@ async def test_what_is_no_event_is_passed_over_and_counted(
 
         await eventually(page, lambda text: 'tradepost_not_events_total{topic="order_events"}' in text)
         assert (await shop.buy(shop.staff, "MUG-1", 1, **GUEST)).json["status"] == "paid"
+
+
+def run(environment: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [TRADEPOST, *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+
+def test_up_sells_over_a_broker(tmp_path: Path, place: Place) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("".join(islice(invoices(), 61)))
+    ours = environment(tmp_path / "data", free_port(), TRADEPOST_RATE_LIMITS="off", **place.settings)
+    with subprocess.Popen([TRADEPOST, "up"], env=ours, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("Ctrl-C") for line in process.stdout)
+        played = run(ours, "simulate", str(log), "--journal", str(tmp_path / "journal"))
+        lag = run(ours, "log", "lag", "--json")
+        process.terminate()
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert "audit: clean" in played.stdout
+    rows = [msgspec.json.decode(line) for line in lag.stdout.splitlines() if line.startswith("{")]
+    assert {row["how"] for row in rows if row["group"] != "relay"} == {place.kind}
 
 
 async def waits_for_relay(place: Place, database_url: str) -> int:
