@@ -78,13 +78,14 @@ async def test_declaring_again_changes_and_tells_nothing(shop: Shop) -> None:
 
 async def test_a_topic_that_is_other_than_wanted_is_told_and_left(kafka_bootstrap: str) -> None:
     shop = shop_on(kafka_bootstrap)
-    await made_by_hand(shop, 2, retention_ms="60000", cleanup_policy="compact")
+    await made_by_hand(shop, 2, retention_ms="60000", retention_bytes="1000", cleanup_policy="compact")
     with capture_logs() as lines:
         await shop.kafka.declare()
 
     assert {line["why"] for line in lines} == {
         "it has 2 partitions, not 3",
         "its cleanup.policy is compact, not delete",
+        "its retention.bytes is 1000, not -1",
         f"its retention.ms is 60000, less than {WEEK_MS}",
     }
     assert (await described(shop))[0] == 2

@@ -1,6 +1,5 @@
 """The operator's view of a shop whose events travel by RabbitMQ: lag, relays, dead letters, and the way back."""
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -9,29 +8,12 @@ import aio_pika
 import msgspec
 import pytest
 
-from tests.console.calling import Called, tradepost
+from tests.brokers.place import NAMES, Place
 from tests.shop import Shop, eventually, open_shop
 from tradepost.gateway import lag
-from tradepost.kernel.brokers.opening import open_broker
-from tradepost.kernel.brokers.port import Broker, Topology
-from tradepost.main import SERVICES
-from tradepost.settings import BrokerSettings
 
-NAMES = tuple(service.name for service in SERVICES)
 RELAY_LAG = re.compile(r'^tradepost_consumer_lag_events\{group="relay",source="(\w+)"\} 0\.0$', re.M)
 DEAD = 'tradepost_dead_letters{group="shipping",source="broker"} 1.0'
-
-
-def broker_at(url: str) -> Broker:
-    groups = tuple(group for service in SERVICES for group in service.groups)
-    broker = open_broker(BrokerSettings("rabbitmq", url), Topology(NAMES, groups))
-    assert broker is not None
-    return broker
-
-
-async def call(shop: Shop, url: str, *words: str) -> Called:
-    settings = {"TRADEPOST_BROKER": "rabbitmq", "TRADEPOST_RABBITMQ_URL": url}
-    return await asyncio.to_thread(tradepost, shop.database_url, *words, **settings)
 
 
 async def metrics(shop: Shop) -> str:
@@ -51,30 +33,32 @@ async def test_an_operator_sees_who_is_behind_and_what_died_and_sends_it_back(
 ) -> None:
     monkeypatch.setattr(lag, "FRESH_S", 0.0)
     monkeypatch.setattr(lag, "DEAD_FRESH_S", 0.0)
-    url = rabbitmq_vhost_url
-    async with open_shop(database_url, tmp_path, broker=broker_at(url)) as shop:
+    place = Place("rabbitmq", rabbitmq_vhost_url)
+    async with open_shop(database_url, tmp_path, broker=place.broker()) as shop:
         await shop.product("MUG-1", stock=5)
         placed = await shop.buy(shop.staff, "MUG-1", guest={"email": "a@b.cd", "name": "A"})
-        waited = await call(shop, url, "log", "lag", "--wait", "60")
+        waited = await place.call(database_url, "log", "lag", "--wait", "60")
         assert (waited.code, waited.err) == (0, "")
 
-        told = await call(shop, url, "log", "lag", "--json")
+        told = await place.call(database_url, "log", "lag", "--json")
         rows = [msgspec.json.decode(line) for line in told.out.splitlines() if line.startswith("{")]
         assert {one["source"] for one in rows if one["group"] == "relay"} == set(NAMES)
         assert {one["how"] for one in rows if one["group"] != "relay"} == {"rabbitmq"}
         assert [(one["events"], one["stands"], one["processes"]) for one in rows] == [(0, True, 1)] * len(rows)
-        told = await call(shop, url, "events", "trace", placed.json["number"])
+        told = await place.call(database_url, "events", "trace", placed.json["number"])
         assert (told.out.count("order.paid"), told.out.count("yet to take it in")) == (1, 0)
 
-        await junk(url)
+        await junk(place.address)
         await eventually(lambda: metrics(shop), lambda page: DEAD in page)
         assert set(RELAY_LAG.findall(await metrics(shop))) == set(NAMES)
         # the shop's own log may come in between
-        assert "shipping: 1" in (await call(shop, url, "log", "dead")).out.splitlines()
-        assert "shipping: 1 sent back" in (await call(shop, url, "log", "redrive", "shipping")).out.splitlines()
-        assert (await call(shop, url, "log", "redrive", "payment")).code == 1
-        assert (await call(shop, url, "log", "switch")).code == 1
-    back = await call(shop, url, "log", "switch")
+        assert "shipping: 1" in (await place.call(database_url, "log", "dead")).out.splitlines()
+        assert (
+            "shipping: 1 sent back" in (await place.call(database_url, "log", "redrive", "shipping")).out.splitlines()
+        )
+        assert (await place.call(database_url, "log", "redrive", "payment")).code == 1
+        assert (await place.call(database_url, "log", "switch")).code == 1
+    back = await place.call(database_url, "log", "switch")
     assert (back.code, back.out.startswith("by the log again: inventory, notification, order")) == (0, True), back.err
     async with open_shop(database_url, tmp_path) as again:
         assert (await again.buy(again.staff, "MUG-1", guest={"email": "a@b.cd", "name": "A"})).json["status"] == "paid"

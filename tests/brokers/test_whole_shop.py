@@ -1,22 +1,17 @@
 """A whole shop on each broker: what plain clients see of it, and how it goes on when the broker has lost everything."""
 
-import asyncio
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import aio_pika
 import msgspec
 import pytest
-from aio_pika.abc import AbstractIncomingMessage
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 
 from brokers.node import Node
 from tests.brokers import vhosts
-from tests.console.calling import Called, tradepost
+from tests.brokers.place import Place
 from tests.console.order_log import invoices
 from tests.contracts.schemas import validate
 from tests.mail import mail_server
@@ -24,76 +19,9 @@ from tests.shop import eventually, open_shop
 from tests.story import TYPES, tell_everything
 from tests.system.test_up import TRADEPOST, environment, free_port
 from tradepost.gateway import lag
-from tradepost.kernel.brokers.opening import open_broker
-from tradepost.kernel.brokers.port import Topology
-from tradepost.main import SERVICES
-from tradepost.settings import BrokerSettings
 
-NAMES = tuple(service.name for service in SERVICES)
-EXCHANGES = tuple(f"{name}_events" for name in NAMES)  # and topics
 GUEST = {"guest": {"email": "a@b.cd", "name": "A"}}
 PATIENCE_S = 60.0
-
-
-class Place:
-    """One of the brokers, with nothing on it that is ours."""
-
-    def __init__(self, kind: str, address: str) -> None:
-        self.kind, self.address = kind, address
-
-    def broker(self) -> Any:
-        groups = tuple(group for service in SERVICES for group in service.groups)
-        settings = BrokerSettings(self.kind, rabbitmq_url=self.address, kafka_bootstrap=self.address)
-        return open_broker(settings, Topology(NAMES, groups))
-
-    @property
-    def settings(self) -> dict[str, str]:
-        variable = {"rabbitmq": "TRADEPOST_RABBITMQ_URL", "kafka": "TRADEPOST_KAFKA_BOOTSTRAP"}[self.kind]
-        return {"TRADEPOST_BROKER": self.kind, variable: self.address}
-
-    async def call(self, database_url: str, *words: str) -> Called:
-        return await asyncio.to_thread(tradepost, database_url, *words, **self.settings)
-
-    async def lose_everything(self) -> None:
-        """As if it was set up anew."""
-        if self.kind == "rabbitmq":
-            self.address = vhosts.create(self.address.rpartition("/")[0])
-        else:
-            await self.broker().reset()
-
-    @asynccontextmanager
-    async def heard(self) -> AsyncIterator[list[bytes]]:
-        """What a plain client gets of everything that is published."""
-        got: list[bytes] = []
-        async with (self._rabbitmq if self.kind == "rabbitmq" else self._kafka)(got):
-            yield got
-
-    @asynccontextmanager
-    async def _rabbitmq(self, got: list[bytes]) -> AsyncIterator[None]:
-        async def take(message: AbstractIncomingMessage) -> None:
-            got.append(message.body)
-
-        async with await aio_pika.connect(self.address) as connection:
-            channel = await connection.channel()
-            queue = await channel.declare_queue(exclusive=True)
-            for exchange in EXCHANGES:
-                await queue.bind(exchange, "#")
-            await queue.consume(take, no_ack=True)
-            yield
-
-    @asynccontextmanager
-    async def _kafka(self, got: list[bytes]) -> AsyncIterator[None]:
-        async def take(consumer: AIOKafkaConsumer) -> None:
-            while True:
-                got.append((await consumer.getone()).value or b"")
-
-        async with AIOKafkaConsumer(
-            *EXCHANGES, bootstrap_servers=self.address, auto_offset_reset="earliest"
-        ) as consumer:
-            taking = asyncio.create_task(take(consumer))
-            yield
-            taking.cancel()
-            await asyncio.gather(taking, return_exceptions=True)
 
 
 @pytest.fixture(params=["rabbitmq_vhost_url", "own_kafka"])
@@ -145,9 +73,9 @@ async def test_what_is_no_event_is_passed_over_and_counted(
         assert (await shop.buy(shop.staff, "MUG-1", 1, **GUEST)).json["status"] == "paid"
 
 
-def run(environment: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
+def run(variables: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
     command = [TRADEPOST, *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_up_sells_over_a_broker(tmp_path: Path, place: Place) -> None:
@@ -158,11 +86,11 @@ def test_up_sells_over_a_broker(tmp_path: Path, place: Place) -> None:
         assert process.stdout is not None
         assert any(line.startswith("Ctrl-C") for line in process.stdout)
         played = run(ours, "simulate", str(log), "--journal", str(tmp_path / "journal"))
-        lag = run(ours, "log", "lag", "--json")
+        told = run(ours, "log", "lag", "--json")
         process.terminate()
     assert played.returncode == 0, played.stdout + played.stderr
     assert "audit: clean" in played.stdout
-    rows = [msgspec.json.decode(line) for line in lag.stdout.splitlines() if line.startswith("{")]
+    rows = [msgspec.json.decode(line) for line in told.stdout.splitlines() if line.startswith("{")]
     assert {row["how"] for row in rows if row["group"] != "relay"} == {place.kind}
 
 

@@ -12,13 +12,7 @@ from tests.story import TYPES, tell_everything
 from tradepost.contracts import FACTS
 from tradepost.kernel.brokers.envelope import encode
 from tradepost.kernel.ids import new_id
-from tradepost.kernel.log.batch import Raw
-
-_EVENTS = """
-SELECT id, event_id::text AS event_id, type, key, slot, sequence, at, correlation_id,
-       causation_id::text AS causation_id, traceparent, data::text AS data
-FROM "{publisher}".event ORDER BY id
-"""
+from tradepost.kernel.log.batch import RAW_COLUMNS, Raw
 
 
 async def test_every_event_is_seen_on_the_log(database_url: str, tmp_path: Path) -> None:
@@ -37,7 +31,7 @@ async def _fit(database_url: str) -> set[str]:
     try:
         for publisher in sorted({fact.publisher() for fact in FACTS}):
             last: dict[str, int] = {}
-            for row in await connection.fetch(_EVENTS.format(publisher=publisher)):
+            for row in await connection.fetch(f'SELECT {RAW_COLUMNS} FROM "{publisher}".event ORDER BY id'):
                 event = Raw(*row.values())
                 seen.add(validate(encode(publisher, event)))
                 assert event.sequence == last.get(event.key, 0) + 1, (event.type, event.key)

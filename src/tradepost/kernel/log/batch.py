@@ -15,7 +15,7 @@ TICK_COLUMNS: Final = """id, uuid::text AS uuid, epoch, sources, snapshot::text 
     pg_snapshot_xmax(snapshot)::text::bigint AS xmax,
     ARRAY(SELECT pg_snapshot_xip(snapshot)::text::bigint) AS xip"""
 
-_COLUMNS: Final = """id, event_id::text AS event_id, type, key, slot, sequence, at, correlation_id,
+RAW_COLUMNS: Final = """id, event_id::text AS event_id, type, key, slot, sequence, at, correlation_id,
        causation_id::text AS causation_id, traceparent, data"""
 _WANTED: Final = """pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
       AND id + 0 > $6 AND slot BETWEEN $7 AND $8 AND ($9::text[] IS NULL OR type = ANY ($9))"""
@@ -35,7 +35,7 @@ WITH fresh AS MATERIALIZED (
     SELECT id, count(*) OVER () AS remaining, row_number() OVER newest AS nth, sum(bytes) OVER newest AS size
     FROM fresh WINDOW newest AS (ORDER BY id)
 )
-SELECT remaining, {_COLUMNS}
+SELECT remaining, {RAW_COLUMNS}
 FROM piece JOIN {{schema}}.event USING (id) WHERE nth = 1 OR (nth <= $10 AND size <= $11) ORDER BY id
 """
 

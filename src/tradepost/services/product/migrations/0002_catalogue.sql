@@ -18,15 +18,14 @@ END $$;
 
 -- At the COMMIT, whoever writes: the row is locked after all others, and only that long. The tables in the order in which
 -- an import writes them, which may be under way.
-CREATE CONSTRAINT TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON category
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION catalogue_changed();
-CREATE TRIGGER catalogue_emptied AFTER TRUNCATE ON category EXECUTE FUNCTION catalogue_changed();
-CREATE CONSTRAINT TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON product
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION catalogue_changed();
-CREATE TRIGGER catalogue_emptied AFTER TRUNCATE ON product EXECUTE FUNCTION catalogue_changed();
-CREATE CONSTRAINT TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON variant
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION catalogue_changed();
-CREATE TRIGGER catalogue_emptied AFTER TRUNCATE ON variant EXECUTE FUNCTION catalogue_changed();
-CREATE CONSTRAINT TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON offer
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION catalogue_changed();
-CREATE TRIGGER catalogue_emptied AFTER TRUNCATE ON offer EXECUTE FUNCTION catalogue_changed();
+DO $$
+DECLARE
+    written text;
+BEGIN
+    FOREACH written IN ARRAY ARRAY['category', 'product', 'variant', 'offer'] LOOP
+        EXECUTE format('CREATE CONSTRAINT TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON %I '
+                       'DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION catalogue_changed()', written);
+        EXECUTE format('CREATE TRIGGER catalogue_emptied AFTER TRUNCATE ON %I '
+                       'EXECUTE FUNCTION catalogue_changed()', written);
+    END LOOP;
+END $$;

@@ -36,6 +36,7 @@ _ASKED: Final = f"""{SHOWN}, product.id::text AS id, staff, {MARK} AS mark
 FROM unnest($1::uuid[], $2::boolean[]) AS asked (product_id, staff)
 JOIN product ON product.id = asked.product_id AND (product.status = 'active' OR staff)
 """
+
 _stored: Final = msgspec.json.Decoder(StoredProduct)
 _encode: Final = msgspec.json.Encoder().encode
 
