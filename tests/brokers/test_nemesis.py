@@ -29,5 +29,6 @@ def test_a_shop_in_pieces_loses_nothing_and_does_nothing_twice(kind: str) -> Non
         log = folder / "log.csv"
         log.write_text("".join(invoices()))
         faults = prove(kind, log, folder, SECONDS, RATE, seed=7, broker_kills=1)
-    assert BROKER in {fault.victim for fault in faults}
-    assert len(faults) > 2
+    victims = {fault.victim for fault in faults}
+    assert BROKER in victims
+    assert victims != {BROKER}

@@ -59,11 +59,15 @@ def broker(kind: str, folder: Path) -> Iterator[tuple[Node, Mapping[str, str]]]:
 
 
 def storm(shop: Deployment, node: Node, seconds: float, broker_kills: int, dice: random.Random) -> list[Fault]:
-    """Kill one thing after the other, the broker so often at least; each is started again at once."""
+    """Kill one thing after the other for so long at least, the broker so often at least; each is started again at once.
+
+    How many things die is the machine's affair: the next one only does when all have recovered from the last.
+    """
     began = time.monotonic()
     due = [began + seconds * (n + 0.5) / broker_kills for n in range(broker_kills)]
     faults: list[Fault] = []
-    while (now := time.monotonic()) - began < seconds:
+    while due or time.monotonic() - began < seconds:
+        now = time.monotonic()
         if due and now >= due[0]:
             due.pop(0)
             victim = BROKER
