@@ -17,6 +17,7 @@ import uvloop
 from bench import pgbench
 from bench.figures import Figure, Size, command
 from bench.shop import open_shop
+from tradepost import process
 from tradepost.contracts.order import Line, OrderCreated
 from tradepost.kernel import runtime
 from tradepost.kernel.database import Database, connect
@@ -79,6 +80,7 @@ async def _reserved(url: str, orders: int, site: Site) -> float:
             pass  # it takes its place in the logs
         for start in range(0, orders, BATCH):
             await _append(db, min(BATCH, orders - start))
+    process.collect_rarely()  # as `tradepost run` does
     began = time.monotonic()
     async with runtime.run([inventory], site) as running, asyncio.timeout(PATIENCE_S):
         while await running.databases["inventory"].fetchval(_RESERVED, SKU) < orders:

@@ -1,7 +1,6 @@
 """Composition root: settings and services become a running process."""
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -55,7 +54,6 @@ KEYS: Final = "keys"  # their folder in the data folder
 ALL: Final = "all"
 GATEWAY: Final = "gateway"
 RELAY: Final = "relay"
-COLLECTED: Final = (10_000, 10, 100)  # garbage, by age: a batch of events is many thousand objects, dropped without it
 
 
 @dataclass(frozen=True)
@@ -167,8 +165,7 @@ async def _answer(
     serving = await server.begin(listening)
     url = process.local_url(settings)
     with process.announced(settings.data, process.Whereabouts(url, os.getpid()), gateway=parts.gateway):
-        gc.freeze()
-        gc.set_threshold(*COLLECTED)
+        process.collect_rarely()
         _welcome(url, settings, parts, running)
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import resource
 import signal
@@ -35,6 +36,7 @@ WATCH_S: Final = 0.5
 OLDEST: Final = 15  # major version of PostgreSQL
 RESTORING: Final = "restoring"  # in the data folder, while `tradepost restore` fills it
 RESTORING_SCHEMA: Final = "tradepost_restoring"  # in a database of one's own meanwhile
+COLLECTED: Final = (10_000, 10, 100)  # garbage, by age: a batch of events is many thousand objects, dropped without it
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -147,6 +149,12 @@ def allow_many_connections() -> None:
     """As many open files as the system lets us have: a call may take two."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def collect_rarely() -> None:
+    """From now on look for garbage less often, and never at what is there already."""
+    gc.freeze()
+    gc.set_threshold(*COLLECTED)
 
 
 def local_url(settings: Settings) -> str:

@@ -122,13 +122,28 @@ async def test_each_takes_out_its_types_and_slots(database: Database, database_u
         assert keys(await end.piece(first, cur, ALL_SLOTS, ["probe.other"])) == []
 
 
-async def test_more_than_a_piece_is_left_to_each_reader(
+async def test_more_than_a_piece_is_left_to_each_reader_but_its_first_for_who_wants_all(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "PIECE_EVENTS", 3)
+    async with ticking(database_url) as ticks:
+        end, first = ticks.reading("probe"), ticks.newest
+        end.want([*TYPES, "probe.other"])
+        await happened(database, ticks, "a", "b", "c", "d")
+        cur, piece = await part(end, first)
+        assert piece is None
+        assert await end.piece(first, cur, (0, 14), [*TYPES, "probe.other"]) is None
+        piece = await end.piece(first, cur, ALL_SLOTS, ["probe.other", *TYPES])
+        assert (keys(piece), piece and piece.found) == (["a", "b", "c"], 4)
+
+
+async def test_parts_with_more_than_a_piece_together_are_left_to_each_reader(
     database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "PIECE_EVENTS", 3)
     async with ticking(database_url) as ticks:
         end, first = ticks.reading("probe"), ticks.newest
-        end.want(TYPES)
+        end.want([*TYPES, "probe.other"])
         await happened(database, ticks, "a", "b", "c", "d")
         _, piece = await part(end, first)
         assert piece is None
@@ -228,7 +243,7 @@ def test_the_reach_follows_what_is_found(
     reach.ticks = asked
     prev, cur = (Tick(at, "", 1, frozenset(), "", 0, ()) for at in (7, 7 + spanned))
     event: Any = object()
-    assert (reach.went_too_far(prev, cur, Piece([event] * read, found)), reach.ticks) == (again, then)
+    assert (reach.went_too_far(prev, cur, Piece([event] * read, found, 0)), reach.ticks) == (again, then)
 
 
 async def test_nothing_new_begins_nothing(database: Database, database_url: str) -> None:

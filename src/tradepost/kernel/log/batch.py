@@ -32,11 +32,29 @@ WITH fresh AS MATERIALIZED (
     SELECT id, bytes FROM {{schema}}.event
     WHERE epoch = $1 AND xid = ANY ($4::text[]::xid8[]) AND {_WANTED}
 ), piece AS (
-    SELECT id, count(*) OVER () AS remaining, row_number() OVER newest AS nth, sum(bytes) OVER newest AS size
+    SELECT id, count(*) OVER () AS remaining, max(id) OVER () AS last,
+           row_number() OVER newest AS nth, sum(bytes) OVER newest AS size
     FROM fresh WINDOW newest AS (ORDER BY id)
 )
-SELECT remaining, {RAW_COLUMNS}
+SELECT remaining, last, {RAW_COLUMNS}
 FROM piece JOIN {{schema}}.event USING (id) WHERE nth = 1 OR (nth <= $10 AND size <= $11) ORDER BY id
+"""
+
+# What lies there within a range of ids, once that is known: so whoever has a million between two ticks looks at each
+# once, not at all that are left with every piece. Without statistics the index on epochs would seem as good: hence the
+# sum.
+_RANGE: Final = f"""
+SELECT {RAW_COLUMNS}
+FROM (
+    SELECT *, row_number() OVER newest AS nth, sum(bytes) OVER newest AS size
+    FROM {{schema}}.event
+    WHERE id > $4 AND id <= $5 AND epoch + 0 = $1
+      AND pg_visible_in_snapshot(xid, $3::text::pg_snapshot)
+      AND NOT pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+      AND slot BETWEEN $6 AND $7 AND ($8::text[] IS NULL OR type = ANY ($8))
+    WINDOW newest AS (ORDER BY id)
+) AS shown
+WHERE nth = 1 OR (nth <= $9 AND size <= $10) ORDER BY id
 """
 
 
@@ -83,10 +101,12 @@ class Raw(msgspec.Struct, frozen=True, gc=False):  # as a frozen dataclass it wo
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Up to 1,000 events and 8 MiB of the `found` ones that lie between the two ticks, beyond what was read before."""
+    """Up to 1,000 events and 8 MiB of the `found` ones that lie between the two ticks, beyond what was read before.
+    Their last has the id `last`."""
 
     events: Sequence[Raw]
     found: int
+    last: int
 
     @property
     def complete(self) -> bool:
@@ -95,7 +115,11 @@ class Piece:
 
     def cut(self, most: int) -> tuple["Piece", "Piece"]:
         """Its first events, `most` of them, and the others."""
-        return Piece(self.events[:most], self.found), Piece(self.events[most:], self.found - most)
+        first, others = self.events[:most], self.events[most:]
+        return Piece(first, self.found, self.last), Piece(others, self.found - len(first), self.last)
+
+
+NOTHING: Final = Piece([], 0, 0)
 
 
 class Reach:
@@ -142,7 +166,41 @@ async def read_piece(
         PIECE_EVENTS,
         PIECE_BYTES,
     )
-    return Piece([raw(row) for row in rows], rows[0]["remaining"] if rows else 0)
+    if not rows:
+        return NOTHING
+    return Piece([raw(row) for row in rows], rows[0]["remaining"], rows[0]["last"])
+
+
+async def read_on(
+    connection: Any,
+    source: str,
+    prev: Tick,
+    cur: Tick,
+    rest: Piece,
+    *,
+    after: int,
+    slots: tuple[int, int],
+    types: Sequence[str] | None,
+) -> Piece:
+    """The next events of `rest`, which were found between the two ticks and not read yet, beyond id `after`."""
+    rows: Sequence[Any] = ()
+    wide = max(1, (rest.last - after) * PIECE_EVENTS // rest.found)  # has a piece, if they lie evenly
+    while not rows and after < rest.last:
+        end = min(after + wide, rest.last)
+        rows = await connection.fetch(
+            _RANGE.format(schema=f'"{source}"'),
+            prev.epoch,
+            prev.snapshot,
+            cur.snapshot,
+            after,
+            end,
+            *slots,
+            types,
+            PIECE_EVENTS,
+            PIECE_BYTES,
+        )
+        after, wide = end, 2 * wide
+    return Piece([raw(row) for row in rows], rest.found, rest.last)
 
 
 def raw(row: Any) -> Raw:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from tradepost.kernel.log import cursor
-from tradepost.kernel.log.batch import Piece, Raw, Reach, Tick, read_piece
+from tradepost.kernel.log.ahead import Ahead
+from tradepost.kernel.log.batch import NOTHING, Piece, Raw, Reach, Tick, read_on, read_piece
 from tradepost.kernel.log.cursor import Fenced, Place, Position
 from tradepost.kernel.log.dispatch import GroupStopped
 from tradepost.kernel.log.rest import Rest
@@ -73,7 +74,7 @@ class Consumer:
         self._others = others
         self._by_force = others is None  # at first; later only from an owner that is gone
         self._until: int | None = None
-        self._kept: tuple[Position, Piece] | None = None  # what was read already, from there on
+        self._ahead = Ahead()
         self._way = way or RightOfWay()
         self._rest = Rest(rest_s)
         self._fence = 0
@@ -111,11 +112,13 @@ class Consumer:
             raise Fenced("the owner is alive")
         self.place = replace(self.place, slots=claimed.slots)
         position, self._fence, self._until = claimed.position, claimed.fence, claimed.until
-        self._kept = None  # of other slots, it may be
         await self._report(position)
-        while not self._is_over(position):
-            self.position = position
-            position = await self._step(position, self._fence)
+        try:
+            while not self._is_over(position):
+                self.position = position
+                position = await self._step(position, self._fence)
+        finally:
+            await self._ahead.drop()  # the next time it may be of other slots
         async with self._db.transaction() as tx:
             await cursor.end(tx, self.place, self._fence)
         await self._ticks.forget(self.place.source, self.place.group, self.place.slots[0])
@@ -144,7 +147,10 @@ class Consumer:
         piece, others = piece.cut(self._way.at_once)
         last = piece.events[-1].position
         to = position.at(cur.id, cur.uuid) if piece.complete else position.within(cur.id, last)
-        self._kept = (to, others) if others.events else None
+        if others.events:
+            self._ahead.keep(to, others)
+        elif others.found:
+            self._ahead.read(to, self._read_on(prev, cur, others, last))
         stored = await self._work.take(self.place, piece.events, to, fence, catching_up=self._until is not None)
         self._rest.begin(len(piece.events))
         if self._until is None:
@@ -172,20 +178,32 @@ class Consumer:
 
     async def _piece(self, prev: Tick, cur: Tick, position: Position) -> Piece | None:
         """What comes next; None when it is better to read again, and less."""
-        if self._kept is not None and self._kept[0] == position:
-            return self._kept[1]
+        if ahead := await self._ahead.at(position):
+            return ahead
         piece = await self._read(prev, cur, position.last_id)
         return None if position.toward is None and self._reach.went_too_far(prev, cur, piece) else piece
 
     async def _read(self, prev: Tick, cur: Tick, after: int) -> Piece:
         if cur.epoch != prev.epoch:  # the first tick of a new epoch: nothing lies between it and the last of the old
-            return Piece([], 0)
+            return NOTHING
         shared = None if after else await self._reading.piece(prev, cur, self.place.slots, self._types)
         return shared or await read_piece(
             self._ticks.pool,
             self.place.source,
             prev,
             cur,
+            after=after,
+            slots=self.place.slots,
+            types=self._types,
+        )
+
+    async def _read_on(self, prev: Tick, cur: Tick, rest: Piece, after: int) -> Piece:
+        return await read_on(
+            self._ticks.pool,
+            self.place.source,
+            prev,
+            cur,
+            rest,
             after=after,
             slots=self.place.slots,
             types=self._types,

@@ -62,11 +62,14 @@ class Reading:
 
     async def piece(self, prev: Tick, cur: Tick, slots: tuple[int, int], types: Sequence[str] | None) -> Piece | None:
         """What the parts from `prev` to `cur` have for a reader; None when there are no such parts, or when it is more
-        than a piece. Errors: what reading fails with."""
+        than a piece: of that, whoever wants all that is read here gets the first. Errors: what reading fails with."""
         parts = [part for part in self._behind(prev) if part.end.id <= cur.id]
         if not parts or parts[-1].end is not cur:
             return None
+        wants_all = slots == ALL_SLOTS and self._types == (None if types is None else set(types))
         wholes = [await asyncio.shield(part.task) for part in parts]
+        if wants_all and len(wholes) == 1:
+            return wholes[0]
         if not all(whole.complete for whole in wholes):
             return None
         low, high = slots
@@ -78,7 +81,7 @@ class Reading:
         ]
         if len(events) > PIECE_EVENTS or sum(len(event.data) for event in events) > PIECE_BYTES:
             return None
-        return Piece(sorted(events, key=attrgetter("position")), len(events))
+        return Piece(sorted(events, key=attrgetter("position")), len(events), max(whole.last for whole in wholes))
 
     async def close(self) -> None:
         """Give up what is being read."""

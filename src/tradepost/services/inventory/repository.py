@@ -47,11 +47,15 @@ INSERT INTO alert (id, sku, kind, available, threshold, at)
 SELECT *, $6 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
 """
 # As JSON, since unnest would flatten the arrays of its rows.
-_SAVE_RESERVATIONS: Final = """
+_INSERT_RESERVATIONS: Final = """
 INSERT INTO reservation (order_id, skus, quantities, status, version)
 SELECT * FROM json_to_recordset($1::json)
      AS new (order_id uuid, skus text[], quantities bigint[], status text, version bigint)
-ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, version = excluded.version, updated_at = now()
+"""
+_MOVE_RESERVATIONS: Final = """
+UPDATE reservation SET status = moved.status, version = moved.version, updated_at = now()
+FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS moved (order_id, status, version)
+WHERE reservation.order_id = moved.order_id
 """
 _INSERT_STOCK: Final = """
 INSERT INTO stock (sku, on_hand, version, events, product_id, variant_id)
@@ -125,10 +129,17 @@ def record(tx: Tx, movements: Sequence[Movement], at: datetime) -> Sequence[str]
     return ids
 
 
-def save_reservations(tx: Tx, reservations: Sequence[Reservation]) -> None:
-    """New ones, and new statuses of old ones."""
-    if reservations:
-        tx.later(_SAVE_RESERVATIONS, msgspec.json.encode(reservations).decode())
+def save_reservations(tx: Tx, reservations: Sequence[Reservation], known: Collection[str]) -> None:
+    """New ones, and new statuses of those of the orders that are `known`."""
+    if new := [one for one in reservations if one.order_id not in known]:
+        tx.later(_INSERT_RESERVATIONS, msgspec.json.encode(new).decode())
+    if moved := [one for one in reservations if one.order_id in known]:
+        tx.later(
+            _MOVE_RESERVATIONS,
+            [one.order_id for one in moved],
+            [one.status for one in moved],
+            [one.version for one in moved],
+        )
 
 
 async def insert_stock(tx: Tx, listings: Sequence[Listing]) -> Collection[str]:

@@ -13,5 +13,5 @@ async def follow(tx: Tx, steps: Sequence[Step], at: datetime) -> None:
     known = await repository.lock_reservations(tx, {step.order_id for step in steps})
     shelf = await repository.lock(tx, skus_of(steps, known))
     changed = carry_out(steps, known, shelf)
-    repository.save_reservations(tx, changed)
+    repository.save_reservations(tx, changed, known)
     repository.save(tx, shelf, at)

@@ -1,0 +1,204 @@
+"""A long way between two ticks: each event is looked at once, not all that are left with every piece."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.kernel.log.probing import RECORD, consumer_of, effects, move, moved, running, ticking
+from tradepost.kernel.database import Database
+from tradepost.kernel.ids import new_id
+from tradepost.kernel.log import batch, consumer
+from tradepost.kernel.log.ahead import Ahead
+from tradepost.kernel.log.batch import NOTHING, Tick, read_on, read_piece
+from tradepost.kernel.log.consumer import register
+from tradepost.kernel.log.cursor import Position
+from tradepost.kernel.log.reading import ALL_SLOTS
+from tradepost.kernel.log.ticks import Ticks
+
+THINGS = 40
+
+
+class GivenUp(Exception):
+    """Ends a transaction that leaves gaps in the ids."""
+
+
+async def interleaved(database: Database, ticks: Ticks) -> tuple[Tick, Tick]:
+    """Two ticks, with events between them of transactions begun since and in flight at the first; among those, by
+    their ids, others that the first shows already, that the second does not show, and that were given up."""
+    async with database.transaction() as late:
+        async with database.transaction() as early:
+            await moved(early, "early")
+            await early.flush()
+            await move(database, "before")
+            await ticks.pool.fetchval("SELECT log.tick()")
+            prev = await ticks.last()
+            for n in range(THINGS):
+                await move(database, f"one-{n}", f"two-{n}")
+                if n % 7 == 0:
+                    await moved(late, f"late-{n}")
+                    await late.flush()
+                    await moved(early, f"early-{n}")
+                    await early.flush()
+                if n % 5 == 0:
+                    await _give_up(database)
+        await ticks.pool.fetchval("SELECT log.tick()")
+        cur = await ticks.last()
+    return prev, cur
+
+
+async def _give_up(database: Database) -> None:
+    with suppress(GivenUp):
+        async with database.transaction() as tx:
+            for n in range(10):
+                await moved(tx, f"nothing-{n}")
+            await tx.flush()
+            raise GivenUp
+
+
+async def all_of(
+    ticks: Ticks, prev: Tick, cur: Tick, slots: tuple[int, int], types: Sequence[str] | None, *, on: bool
+) -> list[int]:
+    """The ids of all events, by pieces: read `on`, or each as if nothing was known of the others."""
+    wanted: dict[str, Any] = {"slots": slots, "types": types}
+    piece = await read_piece(ticks.pool, "probe", prev, cur, after=0, **wanted)
+    ids: list[int] = []
+    while piece.events:
+        ids += [event.position for event in piece.events]
+        _, rest = piece.cut(len(piece.events))
+        if not on:
+            piece = await read_piece(ticks.pool, "probe", prev, cur, after=ids[-1], **wanted)
+        elif piece.complete:
+            break
+        else:
+            piece = await read_on(ticks.pool, "probe", prev, cur, rest, after=ids[-1], **wanted)
+    return ids
+
+
+@pytest.mark.parametrize("most", [1, 3, 7, 50, 1_000])
+async def test_reading_on_finds_what_lies_there_and_nothing_else(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(batch, "PIECE_EVENTS", most)
+    async with ticking(database_url) as ticks:
+        prev, cur = await interleaved(database, ticks)
+        for slots, types in ((ALL_SLOTS, None), ((3, 8), None), (ALL_SLOTS, ["probe.moved"])):
+            found = await all_of(ticks, prev, cur, slots, types, on=True)
+            assert found == await all_of(ticks, prev, cur, slots, types, on=False)
+            assert found == sorted(set(found))
+            if slots == ALL_SLOTS:
+                assert len(found) == 2 * THINGS + 1 + (THINGS + 6) // 7
+        assert await all_of(ticks, prev, cur, ALL_SLOTS, ["probe.other"], on=True) == []
+
+
+async def test_a_piece_read_on_keeps_to_its_size(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "PIECE_BYTES", 1_000)
+    monkeypatch.setattr(batch, "PIECE_EVENTS", 5)
+    async with ticking(database_url) as ticks:
+        prev = ticks.newest
+        await move(database, "first", *(f"large-{n}" for n in range(3)), text="x" * 900)
+        await move(database, "huge", text="x" * 2_000)
+        await move(database, *(f"small-{n}" for n in range(3)))
+        await ticks.pool.fetchval("SELECT log.tick()")
+        cur = await ticks.last()
+        wanted: dict[str, Any] = {"slots": ALL_SLOTS, "types": None}
+        piece = await read_piece(ticks.pool, "probe", prev, cur, after=0, **wanted)
+        sizes = [len(piece.events)]
+        while not piece.complete:
+            _, rest = piece.cut(len(piece.events))
+            piece = await read_on(ticks.pool, "probe", prev, cur, rest, after=piece.events[-1].position, **wanted)
+            sizes.append(len(piece.events))
+    assert sizes == [1, 1, 1, 1, 1, 3]
+
+
+async def test_reading_on_looks_only_at_a_range_of_ids_whatever_the_statistics_say(
+    database: Database, database_url: str, superuser: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Without any, an index on all of an epoch seems to be as good."""
+    asked = "(1, '5:5:', '9:9:', 10, 1010, 0::smallint, 15::smallint, NULL, 1000, 1000000)"
+    types = "int, text, text, bigint, bigint, smallint, smallint, text[], bigint, bigint"
+    async with ticking(database_url) as ticks:
+        await move(database, *(f"thing-{n}" for n in range(3_000)))
+        for analyze in (None, "ANALYZE probe.event"):
+            if analyze:
+                await superuser.execute(analyze)
+            async with ticks.pool.acquire() as reader:
+                await reader.execute(f"PREPARE range ({types}) AS {batch._RANGE.format(schema='probe')}")
+                plan = "\n".join(row[0] for row in await reader.fetch(f"EXPLAIN EXECUTE range {asked}"))
+                await reader.execute("DEALLOCATE range")
+            assert re.search(r"Index Cond: \(\(id > \S+\) AND \(id <= \S+\)\)", plan)
+            assert "xid_idx" not in plan
+            assert "Seq Scan" not in plan
+
+
+async def test_who_has_many_pieces_between_two_ticks_counts_them_once(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "PIECE_EVENTS", 10)
+    counted: list[int] = []
+    read: list[int] = []
+
+    async def counting(*args: Any, **options: Any) -> Any:
+        counted.append(options["after"])
+        return await read_piece(*args, **options)
+
+    async def reading(*args: Any, **options: Any) -> Any:
+        read.append(options["after"])
+        return await read_on(*args, **options)
+
+    monkeypatch.setattr(consumer, "read_piece", counting)
+    monkeypatch.setattr(consumer, "read_on", reading)
+    things = [f"thing-{n:03}" for n in range(95)]
+    async with ticking(database_url) as ticks:
+        (place,) = await register(database, ticks, RECORD)
+        await move(database, *things)
+        await ticks.pool.fetchval("SELECT log.tick()")
+        async with running(consumer_of(database, ticks, RECORD, place, new_id())):
+            assert [key for key, _ in await effects(database, 95)] == things
+    assert len(counted) <= 1
+    assert len(read) == 9
+
+
+async def test_what_was_read_ahead_is_for_its_position_alone() -> None:
+    ahead, here, there = Ahead(), Position(1, "a", 2, 10), Position(1, "a", 2, 20)
+    assert await ahead.at(here) is None
+    ahead.keep(here, NOTHING)
+    assert await ahead.at(there) is None
+    assert await ahead.at(here) is NOTHING
+    assert await ahead.at(here) is None
+    ahead.keep(here, NOTHING)
+    await ahead.drop()
+    assert await ahead.at(here) is None
+
+
+async def test_a_reading_ahead_that_fails_tells_whoever_comes_there() -> None:
+    async def lost() -> Any:
+        raise ConnectionError("lost")
+
+    ahead, here = Ahead(), Position(1, "a", 2, 10)
+    ahead.read(here, lost())
+    with pytest.raises(ConnectionError, match="lost"):
+        await ahead.at(here)
+
+
+async def test_a_reading_ahead_that_nobody_needs_ends() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless() -> Any:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    ahead = Ahead()
+    ahead.read(Position(1, "a", 2, 10), endless())
+    await begun.wait()
+    await ahead.drop()
+    assert ended.is_set()
