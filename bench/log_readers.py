@@ -19,7 +19,7 @@ import asyncpg
 from tradepost.kernel import postgres
 from tradepost.kernel.events import Cause
 from tradepost.kernel.log.append import Pending, insertion
-from tradepost.kernel.log.batch import TICK_COLUMNS, Tick, read_piece
+from tradepost.kernel.log.batch import TICK_COLUMNS, Tick, read_on, read_piece
 from tradepost.kernel.migrate import migrate
 
 SERVICE: Final = "inventory"  # any service: its log is used, and a table of our own beside it
@@ -106,15 +106,17 @@ class ByTicks:
         prev = self._tick or Tick.of(await connection.fetchrow(f"{newest} LIMIT 1"))
         await connection.fetchval("SELECT log.tick()")
         cur = Tick.of(await connection.fetchrow(f"{newest} DESC LIMIT 1"))
-        seen: list[tuple[int, str, int]] = []
-        complete = cur.id == prev.id
-        while not complete:
-            after = seen[-1][0] if seen else 0
-            piece = await read_piece(connection, self._source, prev, cur, after=after, slots=(0, 15), types=[TYPE])
-            seen += [(raw.position, raw.key, raw.sequence) for raw in piece.events]
-            complete = piece.complete
         self._tick = cur
-        return seen
+        if cur.id == prev.id:
+            return []
+        piece = await read_piece(connection, self._source, prev, cur, after=0, slots=(0, 15), types=[TYPE])
+        seen = list(piece.events)
+        while not piece.complete:
+            _, rest = piece.cut(len(piece.events))
+            after = seen[-1].position
+            piece = await read_on(connection, self._source, prev, cur, rest, after=after, slots=(0, 15), types=[TYPE])
+            seen += piece.events
+        return [(raw.position, raw.key, raw.sequence) for raw in seen]
 
 
 @dataclass

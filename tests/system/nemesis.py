@@ -59,24 +59,22 @@ def broker(kind: str, folder: Path) -> Iterator[tuple[Node, Mapping[str, str]]]:
 
 
 def storm(shop: Deployment, node: Node, seconds: float, broker_kills: int, dice: random.Random) -> list[Fault]:
-    """Kill one thing after the other for so long at least, the broker so often at least; each is started again at once.
+    """Kill one thing after the other for so long at least, the broker so often at least, first of all and while orders
+    come, and a process after each time; each is started again at once.
 
-    How many things die is the machine's affair: the next one only does when all have recovered from the last.
+    How many more die is the machine's affair: the next one only does when all have recovered from the last.
     """
     began = time.monotonic()
-    due = [began + seconds * (n + 0.5) / broker_kills for n in range(broker_kills)]
+    turns = ((0.0, [BROKER]), (0.5, list(shop.processes)))
+    due = [(seconds * (n + turn) / broker_kills, whom) for n in range(broker_kills) for turn, whom in turns]
     faults: list[Fault] = []
-    while due or time.monotonic() - began < seconds:
-        now = time.monotonic()
-        if due and now >= due[0]:
-            due.pop(0)
-            victim = BROKER
-        else:
-            victim = dice.choice([*shop.processes, BROKER])
+    while (at_s := time.monotonic() - began) < seconds or due:
+        is_due = bool(due) and at_s >= due[0][0]
+        victim = dice.choice(due.pop(0)[1] if is_due else [*shop.processes, BROKER])
         _strike(shop, node, victim)
         recovery_s = _recovery(shop, node)
-        faults.append(Fault(now - began, victim, recovery_s))
-        print(f"{now - began:6.1f} s  {victim:<13} back after {recovery_s or RECOVERY_S:.1f} s", flush=True)
+        faults.append(Fault(at_s, victim, recovery_s))
+        print(f"{at_s:6.1f} s  {victim:<13} back after {recovery_s or RECOVERY_S:.1f} s", flush=True)
         time.sleep(dice.uniform(0.5, 3))
     return faults
 

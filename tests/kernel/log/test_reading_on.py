@@ -1,6 +1,7 @@
 """A long way between two ticks: each event is looked at once, not all that are left with every piece."""
 
 import asyncio
+import gc
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,18 +10,36 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.kernel.log.probing import RECORD, consumer_of, effects, move, moved, running, ticking
-from tradepost.kernel.database import Database
+from tests.kernel.log.probing import (
+    RECORD,
+    ProbeMoved,
+    consumer_of,
+    effects,
+    move,
+    moved,
+    record,
+    running,
+    ticking,
+)
+from tradepost.kernel import right_of_way
+from tradepost.kernel.database import Database, Tx
+from tradepost.kernel.events import Event
 from tradepost.kernel.ids import new_id
-from tradepost.kernel.log import batch, consumer
+from tradepost.kernel.log import batch, consumer, reading
 from tradepost.kernel.log.ahead import Ahead
-from tradepost.kernel.log.batch import NOTHING, Tick, read_on, read_piece
-from tradepost.kernel.log.consumer import register
+from tradepost.kernel.log.append import slot_of
+from tradepost.kernel.log.batch import NOTHING, Piece, Tick, read_on, read_piece
+from tradepost.kernel.log.consumer import Consumer, register
 from tradepost.kernel.log.cursor import Position
+from tradepost.kernel.log.effects import Application
 from tradepost.kernel.log.reading import ALL_SLOTS
+from tradepost.kernel.log.slots import split
+from tradepost.kernel.log.subscription import Group, on
 from tradepost.kernel.log.ticks import Ticks
+from tradepost.kernel.right_of_way import RightOfWay
 
-THINGS = 40
+THINGS = [f"thing-{n:03}" for n in range(95)]
+ROUNDS = 40
 
 
 class GivenUp(Exception):
@@ -37,7 +56,7 @@ async def interleaved(database: Database, ticks: Ticks) -> tuple[Tick, Tick]:
             await move(database, "before")
             await ticks.pool.fetchval("SELECT log.tick()")
             prev = await ticks.last()
-            for n in range(THINGS):
+            for n in range(ROUNDS):
                 await move(database, f"one-{n}", f"two-{n}")
                 if n % 7 == 0:
                     await moved(late, f"late-{n}")
@@ -91,7 +110,7 @@ async def test_reading_on_finds_what_lies_there_and_nothing_else(
             assert found == await all_of(ticks, prev, cur, slots, types, on=False)
             assert found == sorted(set(found))
             if slots == ALL_SLOTS:
-                assert len(found) == 2 * THINGS + 1 + (THINGS + 6) // 7
+                assert len(found) == 2 * ROUNDS + 1 + (ROUNDS + 6) // 7
         assert await all_of(ticks, prev, cur, ALL_SLOTS, ["probe.other"], on=True) == []
 
 
@@ -137,32 +156,123 @@ async def test_reading_on_looks_only_at_a_range_of_ids_whatever_the_statistics_s
             assert "Seq Scan" not in plan
 
 
+class Reads:
+    """Counts what is read, and of what is read on `fails` so often first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: int = 0) -> None:
+        self.counted, self.on, self._fails = 0, 0, fails
+        monkeypatch.setattr(consumer, "read_piece", self._count)
+        monkeypatch.setattr(reading, "read_piece", self._count)
+        monkeypatch.setattr(consumer, "read_on", self._read_on)
+
+    async def _count(self, *args: Any, **options: Any) -> Piece:
+        self.counted += 1
+        return await read_piece(*args, **options)
+
+    async def _read_on(self, *args: Any, **options: Any) -> Piece:
+        self.on += 1
+        if self.on <= self._fails:
+            raise ConnectionError("lost")
+        return await read_on(*args, **options)
+
+
+async def in_one_tick(database: Database, ticks: Ticks, things: Sequence[str]) -> None:
+    """All of them moved, and nobody ticks before they have."""
+    database.on_events = lambda: None
+    async with database.transaction() as tx:
+        for thing in things:
+            await moved(tx, thing)
+    database.on_events = ticks.poke
+    ticks.poke()
+
+
 async def test_who_has_many_pieces_between_two_ticks_counts_them_once(
     database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "PIECE_EVENTS", 10)
-    counted: list[int] = []
-    read: list[int] = []
-
-    async def counting(*args: Any, **options: Any) -> Any:
-        counted.append(options["after"])
-        return await read_piece(*args, **options)
-
-    async def reading(*args: Any, **options: Any) -> Any:
-        read.append(options["after"])
-        return await read_on(*args, **options)
-
-    monkeypatch.setattr(consumer, "read_piece", counting)
-    monkeypatch.setattr(consumer, "read_on", reading)
-    things = [f"thing-{n:03}" for n in range(95)]
+    reads = Reads(monkeypatch)
     async with ticking(database_url) as ticks:
         (place,) = await register(database, ticks, RECORD)
-        await move(database, *things)
-        await ticks.pool.fetchval("SELECT log.tick()")
+        await in_one_tick(database, ticks, THINGS)
         async with running(consumer_of(database, ticks, RECORD, place, new_id())):
-            assert [key for key, _ in await effects(database, 95)] == things
-    assert len(counted) <= 1
-    assert len(read) == 9
+            assert [key for key, _ in await effects(database, len(THINGS))] == THINGS
+    assert (reads.counted, reads.on) == (1, 9)
+
+
+async def test_a_reading_on_that_fails_is_done_again_and_nothing_twice(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "PIECE_EVENTS", 10)
+    monkeypatch.setattr(consumer, "BACK_OFF_S", (0.01,))
+    reads = Reads(monkeypatch, fails=2)
+    async with ticking(database_url) as ticks:
+        (place,) = await register(database, ticks, RECORD)
+        await in_one_tick(database, ticks, THINGS)
+        async with running(consumer_of(database, ticks, RECORD, place, new_id())):
+            assert await effects(database, len(THINGS)) == [(thing, 1) for thing in THINGS]
+    assert reads.counted == 3, "once more after each failure"
+    assert await database.fetchval("SELECT count(*) FROM effect") == len(THINGS)
+
+
+async def test_behind_a_crowd_nothing_is_read_ahead_and_each_is_taken_once(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(right_of_way, "CROWD_S", float("inf"))
+    monkeypatch.setattr(right_of_way, "REST", 0)
+    monkeypatch.setattr(right_of_way, "FEW", 4)
+    monkeypatch.setattr(batch, "PIECE_EVENTS", 10)
+    sizes: list[int] = []
+    tasks: list[Position] = []
+
+    async def taken(tx: Tx, events: Sequence[Event[ProbeMoved]]) -> None:
+        sizes.append(len(events))
+        await record(tx, events)
+
+    monkeypatch.setattr(Ahead, "read", lambda _self, position, _reading: tasks.append(position))
+    way = RightOfWay()
+    for _ in range(right_of_way.CROWD):
+        way.come()
+    group = Group("recorder", (on(ProbeMoved, taken),))
+    async with ticking(database_url) as ticks:
+        (place,) = await register(database, ticks, group)
+        await in_one_tick(database, ticks, THINGS)
+        worker = Consumer(database, ticks, Application(database, group), place, new_id(), way=way)
+        async with running(worker):
+            assert await effects(database, len(THINGS)) == [(thing, 1) for thing in THINGS]
+    assert sizes == [4, 4, 2] * 9 + [4, 1]
+    assert tasks == []
+
+
+async def test_what_was_read_ahead_is_forgotten_when_the_place_is_split(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "PIECE_EVENTS", 10)
+    monkeypatch.setattr(consumer, "STANDBY_S", 0.05)
+    under_way, done = asyncio.Event(), asyncio.Event()
+    pieces = 0
+
+    async def taken(tx: Tx, events: Sequence[Event[ProbeMoved]]) -> None:
+        nonlocal pieces
+        pieces += 1
+        if pieces == 3:
+            under_way.set()
+            await done.wait()
+        await record(tx, events)
+
+    group = Group("recorder", (on(ProbeMoved, taken),))
+    lower = [thing for thing in THINGS if slot_of(thing) < 7]
+    async with ticking(database_url) as ticks:
+        (place,) = await register(database, ticks, group)
+        await in_one_tick(database, ticks, THINGS)
+        async with running(consumer_of(database, ticks, group, place, new_id())):
+            await under_way.wait()
+            await split(database, ticks, place, 7)
+            done.set()
+            first = THINGS[:20] + [thing for thing in THINGS[20:] if thing in lower]
+            assert [key for key, _ in await effects(database, len(first))] == first
+        (upper,) = [place for place in await register(database, ticks, group) if place.slots == (7, 15)]
+        async with running(consumer_of(database, ticks, group, upper, new_id())):
+            assert sorted(await effects(database, len(THINGS))) == [(thing, 1) for thing in THINGS]
 
 
 async def test_what_was_read_ahead_is_for_its_position_alone() -> None:
@@ -185,6 +295,23 @@ async def test_a_reading_ahead_that_fails_tells_whoever_comes_there() -> None:
     ahead.read(here, lost())
     with pytest.raises(ConnectionError, match="lost"):
         await ahead.at(here)
+
+
+async def test_a_reading_ahead_that_failed_and_that_nobody_needs_is_not_complained_of() -> None:
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, told: complaints.append(told))
+
+    async def lost() -> Any:
+        raise ConnectionError("lost")
+
+    ahead = Ahead()
+    ahead.read(Position(1, "a", 2, 10), lost())
+    await asyncio.sleep(0)
+    await ahead.drop()
+    del ahead
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
 
 
 async def test_a_reading_ahead_that_nobody_needs_ends() -> None:

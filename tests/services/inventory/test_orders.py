@@ -8,6 +8,7 @@ import pytest
 
 from tests.services.inventory.warehouse import Warehouse, cancelled, created, paid, returned
 from tradepost.kernel.ids import new_id
+from tradepost.services.inventory import repository
 
 
 async def test_an_order_holds_its_units_and_says_what_is_left(warehouse: Warehouse) -> None:
@@ -234,3 +235,14 @@ async def test_the_ledger_can_not_be_rewritten(warehouse: Warehouse) -> None:
     for statement in ("UPDATE movement SET quantity = 9", "DELETE FROM movement"):
         with pytest.raises(asyncpg.RestrictViolationError):
             await warehouse.db.fetch(statement)
+
+
+async def test_moves_of_reservations_find_their_rows_by_the_key_whenever_they_were_planned(
+    warehouse: Warehouse,
+) -> None:
+    """The plan is made once, perhaps while there is hardly an order, and then stays."""
+    async with warehouse.db.transaction() as tx:
+        await tx.execute(f"PREPARE move (uuid[], text[], bigint[]) AS {repository._MOVE_RESERVATIONS}")
+        rows = await tx.fetch("EXPLAIN EXECUTE move (NULL, NULL, NULL)")
+    plan = "\n".join(str(row["QUERY PLAN"]) for row in rows)
+    assert "Index Cond: (order_id = " in plan

@@ -1,4 +1,4 @@
-"""What lies behind a position: kept from what was read already, or read while what lies before it is being done."""
+"""What lies behind a position: kept from what was read before, or read while what lies before it is being done."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -39,6 +39,4 @@ class Ahead:
         """Keep none, and read none any more."""
         if isinstance(self._piece, asyncio.Task):
             await end([self._piece])
-            if not self._piece.cancelled():
-                self._piece.exception()  # nobody will ask for it
         self._position = self._piece = None

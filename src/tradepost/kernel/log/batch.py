@@ -40,21 +40,23 @@ SELECT remaining, last, {RAW_COLUMNS}
 FROM piece JOIN {{schema}}.event USING (id) WHERE nth = 1 OR (nth <= $10 AND size <= $11) ORDER BY id
 """
 
-# What lies there within a range of ids, once that is known: so whoever has a million between two ticks looks at each
-# once, not at all that are left with every piece. Without statistics the index on epochs would seem as good: hence the
+# What lies there within a range of ids, once it is known where it ends: so whoever has a million between two ticks does
+# not look at all that are left with every piece. Without statistics the index on epochs would seem as good: hence the
 # sum.
 _RANGE: Final = f"""
 SELECT {RAW_COLUMNS}
 FROM (
     SELECT *, row_number() OVER newest AS nth, sum(bytes) OVER newest AS size
-    FROM {{schema}}.event
-    WHERE id > $4 AND id <= $5 AND epoch + 0 = $1
-      AND pg_visible_in_snapshot(xid, $3::text::pg_snapshot)
-      AND NOT pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
-      AND slot BETWEEN $6 AND $7 AND ($8::text[] IS NULL OR type = ANY ($8))
-    WINDOW newest AS (ORDER BY id)
+    FROM (
+        SELECT * FROM {{schema}}.event
+        WHERE id > $4 AND id <= $5 AND epoch + 0 = $1
+          AND pg_visible_in_snapshot(xid, $3::text::pg_snapshot)
+          AND NOT pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+          AND slot BETWEEN $6 AND $7 AND ($8::text[] IS NULL OR type = ANY ($8))
+        ORDER BY id LIMIT $9
+    ) AS first WINDOW newest AS (ORDER BY id)
 ) AS shown
-WHERE nth = 1 OR (nth <= $9 AND size <= $10) ORDER BY id
+WHERE nth = 1 OR size <= $10 ORDER BY id
 """
 
 
@@ -123,8 +125,8 @@ NOTHING: Final = Piece([], 0, 0)
 
 
 class Reach:
-    """How many ticks to read at once: as many as have about a piece of events, since whoever reads a piece of more
-    looks at all of them."""
+    """How many ticks to read at once: as many as have about a piece of events, since whoever reads the first piece of
+    more looks at all of them."""
 
     def __init__(self) -> None:
         self.ticks = TICKS_AT_ONCE

@@ -10,7 +10,7 @@ import structlog
 
 from tradepost.kernel.log import cursor
 from tradepost.kernel.log.ahead import Ahead
-from tradepost.kernel.log.batch import NOTHING, Piece, Raw, Reach, Tick, read_on, read_piece
+from tradepost.kernel.log.batch import NOTHING, PIECE_EVENTS, Piece, Raw, Reach, Tick, read_on, read_piece
 from tradepost.kernel.log.cursor import Fenced, Place, Position
 from tradepost.kernel.log.dispatch import GroupStopped
 from tradepost.kernel.log.rest import Rest
@@ -144,15 +144,16 @@ class Consumer:
             return position
         if not piece.events:
             return await self._skip(position.at(cur.id, cur.uuid), fence)
-        piece, others = piece.cut(self._way.at_once)
+        piece, others = piece.cut(at_once := self._way.at_once)
         last = piece.events[-1].position
         to = position.at(cur.id, cur.uuid) if piece.complete else position.within(cur.id, last)
-        if others.events:
+        if others.events or at_once < PIECE_EVENTS:
             self._ahead.keep(to, others)
         elif others.found:
             self._ahead.read(to, self._read_on(prev, cur, others, last))
         stored = await self._work.take(self.place, piece.events, to, fence, catching_up=self._until is not None)
-        self._rest.begin(len(piece.events))
+        if others.events or piece.complete:
+            self._rest.begin(len(piece.events))
         if self._until is None:
             self._way.tell(self.place, piece.events[0].time)
         self._saved_at = monotonic()
@@ -179,7 +180,7 @@ class Consumer:
     async def _piece(self, prev: Tick, cur: Tick, position: Position) -> Piece | None:
         """What comes next; None when it is better to read again, and less."""
         if ahead := await self._ahead.at(position):
-            return ahead
+            return ahead if ahead.events else await self._read_on(prev, cur, ahead, position.last_id)
         piece = await self._read(prev, cur, position.last_id)
         return None if position.toward is None and self._reach.went_too_far(prev, cur, piece) else piece
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate, islice, takewhile
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +32,11 @@ class _Part:
         """In events, once it is there."""
         return len(self.task.result().events) if self.task.done() else 0
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether it is there, and not all of it."""
+        return self.task.done() and not self.task.result().complete
+
 
 class Reading:
     """The end of one log, in parts that follow one another. They have all types that anybody here wants, and each takes
@@ -54,15 +59,18 @@ class Reading:
         """Up to where the parts behind `prev` go that are about a piece together, of which the last is being read from
         now on if it is new; None when there are none: whoever stands further back reads by himself."""
         parts = self._behind(prev)
-        sizes = accumulate(part.size for part in parts)
-        together = [part for part, size in zip(parts, sizes, strict=True) if size <= PIECE_EVENTS] or parts[:1]
-        if len(together) == len(parts) and (new := self._next(parts[-1].end if parts else prev)):
+        near = list(takewhile(lambda part: not part.is_cut, parts)) or parts[:1]
+        sizes = accumulate(part.size for part in near)
+        together = [part for part, size in zip(near, sizes, strict=True) if size <= PIECE_EVENTS] or near[:1]
+        is_all = len(together) == len(parts) and not (parts and parts[-1].is_cut)
+        if is_all and (new := self._next(parts[-1].end if parts else prev)):
             together.append(new)
         return together[-1].end if together else None
 
     async def piece(self, prev: Tick, cur: Tick, slots: tuple[int, int], types: Sequence[str] | None) -> Piece | None:
         """What the parts from `prev` to `cur` have for a reader; None when there are no such parts, or when it is more
-        than a piece: of that, whoever wants all that is read here gets the first. Errors: what reading fails with."""
+        than a piece: of one such part, whoever wants all that is read here gets the first. Errors: what reading fails
+        with."""
         parts = [part for part in self._behind(prev) if part.end.id <= cur.id]
         if not parts or parts[-1].end is not cur:
             return None

@@ -26,6 +26,7 @@ SELECT id::text AS id, order_id::text AS order_id, status, lines, reason, amount
 FROM return_ WHERE {one} = $1 ORDER BY return_.id
 """
 _OPEN: Final = "completed_at IS NULL AND cancelled_at IS NULL"  # as the index `orders_open` has it
+_CANCELLED: Final = "cancelled_at IS NOT NULL"  # as the index `orders_cancelled` has it
 _OWNED: Final = "SELECT true FROM orders WHERE id = $1 AND ($3 OR user_id = $2)"
 
 
@@ -68,7 +69,9 @@ def _fate(row: Row) -> Fate:
 async def listing(db: Database | Tx, query: ListQuery, user_id: str | None, status: Status | None) -> ListOf[OrderView]:
     """A page of orders, newest first; of one user unless `user_id` is None."""
     wanted = given(("user_id = {}", user_id), ("status = {}", status))
-    if status is not None and status not in (Status.COMPLETED, Status.CANCELLED):
+    if status is Status.CANCELLED:
+        wanted.append(_CANCELLED)
+    elif status is not None and status is not Status.COMPLETED:
         wanted.append(_OPEN)
     return await read_page(db, "orders", COLUMNS, wanted, query, of_row)
 
