@@ -5,7 +5,7 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 
@@ -15,6 +15,7 @@ BACKLOG: Final = 2048  # connections that wait to be accepted
 KEEP_ALIVE_S: Final = 65  # longer than the minute that clients and proxies keep idle connections
 FINISH_S: Final = 35  # calls that wait for news may take 30
 LOOK_S: Final = 0.01
+LOOK_TICKS: Final = 10  # between two looks at who keeps us waiting: about a second
 
 
 class ListenError(Exception):
@@ -44,6 +45,14 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """None: who runs us sees to them."""
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second."""
+        if counter % LOOK_TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                cast(Protocol, connection).look(now)
+        return await super().on_tick(counter)
 
     async def begin(self, listening: socket.socket) -> "asyncio.Task[None]":
         """A task that serves until `end`; at this return it accepts connections."""

@@ -13,6 +13,7 @@ from tradepost.kernel.brokers.enrolment import check
 from tradepost.kernel.brokers.port import Broker
 from tradepost.kernel.brokers.receiver import Receiver
 from tradepost.kernel.database import Database, connect
+from tradepost.kernel.http import idempotency
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.log.clocks import Clocks
 from tradepost.kernel.log.consumer import Consumer
@@ -26,6 +27,7 @@ from tradepost.kernel.staff import consumers_of, receivers_of, relays_of
 from tradepost.kernel.tasks import end
 
 TRY_AGAIN_S: Final = 1.0
+PURGE_S: Final = 600.0  # between two looks for answers that no Idempotency-Key asks for any more
 DECLARE_S: Final = 5.0  # after which we start without: orders are taken, and their events wait in the log
 
 logger = structlog.get_logger()
@@ -129,9 +131,13 @@ def _start(service: Service, running: Running) -> list[asyncio.Task[None]]:
     else:
         team = receivers_of(service.name, service.groups, db, running.clocks, running.broker, running.way)
     running.teams[service.name] = [team]
+    purge = Job(f"{service.name}.purge_keys", idempotency.purge, every_s=PURGE_S)
     return [
-        asyncio.create_task(_repeat(job, desk, running.wakes.setdefault(job.name, asyncio.Event())))
-        for job in service.jobs
+        asyncio.create_task(_repeat(purge, db, asyncio.Event())),
+        *(
+            asyncio.create_task(_repeat(job, desk, running.wakes.setdefault(job.name, asyncio.Event())))
+            for job in service.jobs
+        ),
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tradepost.kernel.database import Row, Tx
+from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.errors import Conflict, Invalid, Malformed
 from tradepost.kernel.http.reply import Reply
 
@@ -127,9 +127,10 @@ def store_all(tx: Tx, entries: Sequence[Entry], otherwise: Exception | None = No
     )
 
 
-async def purge(tx: Tx) -> int:
-    """Delete up to `PURGE_LIMIT` answers that are older than 24 hours; how many. Call again until it is 0."""
-    return int((await tx.execute(_PURGE, PURGE_LIMIT)).rpartition(" ")[2])
+async def purge(db: Database) -> bool:
+    """Delete some of the answers that are older than 24 hours; whether there may be more."""
+    async with db.transaction() as tx:
+        return await tx.execute(_PURGE, PURGE_LIMIT) == f"DELETE {PURGE_LIMIT}"
 
 
 def _stored(row: Row) -> Stored | None:

@@ -1,11 +1,10 @@
-"""Timed work: unpaid orders end, and old idempotency records go."""
+"""Timed work: unpaid orders end."""
 
 from datetime import datetime, timedelta
 from typing import Final
 
 from tradepost.kernel.clock import now
 from tradepost.kernel.events import Cause
-from tradepost.kernel.http import idempotency
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.service import Job
 from tradepost.services.order import commands
@@ -41,13 +40,4 @@ async def expire_before(desk: Desk, limit: datetime) -> bool:
     return len(due) == ROUND
 
 
-async def purge_idempotency(desk: Desk) -> bool:
-    """Forget a bounded number of keys that are older than a day; whether there may be more."""
-    async with desk.db.transaction() as tx:
-        return await idempotency.purge(tx) > 0
-
-
-jobs: Final = (
-    Job("order.expire", expire_unpaid, every_s=5.0),
-    Job("order.purge", purge_idempotency, every_s=600.0),
-)
+jobs: Final = (Job("order.expire", expire_unpaid, every_s=5.0),)

@@ -7,7 +7,6 @@ from typing import Final
 import structlog
 
 from tradepost.kernel.clock import now
-from tradepost.kernel.http import idempotency
 from tradepost.kernel.service import Job
 from tradepost.services.user.desk import Desk
 from tradepost.services.user.domain.letter import Letter, compose, next_try
@@ -41,9 +40,7 @@ async def send_letters(desk: Desk) -> bool:
 async def purge_all(desk: Desk) -> bool:
     """Delete some of what nobody needs any more; true while there is more of it."""
     async with desk.db.transaction() as tx:
-        is_more = await purge.delete_some(tx, now())
-        answers = await idempotency.purge(tx)
-    return is_more or answers == idempotency.PURGE_LIMIT
+        return await purge.delete_some(tx, now())
 
 
 async def _send(letter: Letter, desk: Desk, smtp: Smtp) -> Outcome:

@@ -1,0 +1,213 @@
+"""Who keeps the server waiting takes nobody's place, and is given up."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from uvicorn.server import ServerState
+
+from tests.gateway.test_protocol import Transport, turn
+from tradepost.gateway import protocol, server
+from tradepost.gateway.protocol import BODY_S, HEAD_LIMIT, HEAD_S, SLOWEST, STILL_S, UNREAD_S
+from tradepost.gateway.server import Server, listen
+from tradepost.gateway.wire import Message, Receive, Send
+
+POST = b"POST /orders HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n"
+PATIENCE_S = 10.0
+
+
+class Client(Transport):
+    """The other end of a connection; `seen` is what the application was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[bytes] = []
+        self.pieces: list[bytes] = []
+        self.is_aborted = False
+
+        async def app(scope: Message, receive: Receive, send: Send) -> None:
+            await self._answer(scope, receive, send)
+
+        config = Server(app).config
+        config.load()
+        made: Any = config.http_protocol_class
+        self.connection = made(config=config, server_state=ServerState(), app_state={})
+        self.connection.connection_made(self)
+        self._began = asyncio.get_running_loop().time()
+
+    async def send(self, *parts: bytes) -> None:
+        for part in parts:
+            self.connection.data_received(part)
+            for _ in range(4):
+                await turn()
+
+    def after(self, seconds: float) -> str:
+        """What becomes of the connection when so much time has passed."""
+        self.connection.look(self._began + seconds)
+        if self.is_aborted:
+            return "aborted"
+        return "closed" if self.closed else "open"
+
+    @property
+    def answers(self) -> Sequence[bytes]:
+        return [sent.split(b"\r\n")[0].removeprefix(b"HTTP/1.1 ") for sent in self.sent]
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
+        self.seen.append(scope["method"].encode())
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            self.pieces.append(message["body"])
+            more = message["more_body"]
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def test_who_connects_and_says_nothing_is_sent_away_without_a_word() -> None:
+    client = Client()
+    assert client.after(HEAD_S - 0.1) == "open"
+    assert client.after(HEAD_S + 0.1) == "closed"
+    assert client.sent == []
+
+
+async def test_a_head_that_does_not_end_is_not_waited_for() -> None:
+    client = Client()
+    await client.send(b"GET / HTTP/1.1\r\nhost: here\r\n", b"x-slow: ", b"1")
+    assert client.after(HEAD_S + 0.1) == "closed"
+    assert (client.answers, client.seen) == ([b"408 Request Timeout"], [])
+
+
+async def test_a_head_that_is_too_long_is_refused() -> None:
+    client = Client()
+    await client.send(b"GET / HTTP/1.1\r\nhost: here\r\nx-long: ", *[b"x" * 8_192] * (HEAD_LIMIT // 8_192))
+    assert client.closed
+    assert (client.answers, client.seen) == ([b"431 Request Header Fields Too Large"], [])
+
+
+async def test_a_body_that_does_not_come_takes_nobodys_place() -> None:
+    client = Client()
+    await client.send(POST % 5, b"hel")
+    assert client.seen == []
+    assert client.after(BODY_S - 0.1) == "open"
+    assert client.after(BODY_S + 0.1) == "closed"
+    assert (client.answers, client.seen) == ([b"408 Request Timeout"], [])
+
+
+async def test_a_body_in_pieces_is_taken_whole() -> None:
+    client = Client()
+    await client.send((POST % 5)[:20], (POST % 5)[20:], b"he", b"llo")
+    assert (client.answers, client.pieces) == ([b"200 OK"], [b"hello"])
+    await client.send(POST % 2 + b"a" + b"b", b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+    assert client.answers == [b"200 OK"] * 3
+    assert client.after(STILL_S) == "open", "idle between calls is uvicorn's affair"
+
+
+async def test_who_asks_whether_to_send_a_body_is_told() -> None:
+    client = Client()
+    await client.send(b"POST / HTTP/1.1\r\nhost: here\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+    assert client.answers == [b"100 Continue"]
+    await client.send(b"ok")
+    assert client.answers == [b"100 Continue", b"200 OK"]
+
+
+async def test_an_upload_begins_before_it_is_all_here_and_may_take_its_time() -> None:
+    client, size = Client(), 200_000
+    await client.send(POST % size, b"x" * 70_000)
+    assert client.seen == [b"POST"]
+    assert client.after(BODY_S + 70_000 / SLOWEST - 60) == "open"
+    assert client.after(STILL_S - 0.1) == "open"
+    await client.send(b"x" * 130_000)
+    assert b"".join(client.pieces) == b"x" * size
+    assert client.answers == [b"200 OK"]
+
+
+async def test_an_upload_that_stands_still_is_given_up() -> None:
+    client = Client()
+    await client.send(POST % 200_000, b"x" * 70_000)
+    assert client.after(STILL_S + 1) == "closed"
+    assert client.answers == [b"408 Request Timeout"]
+
+
+async def test_drops_do_not_buy_time() -> None:
+    client = Client()
+    await client.send(POST % 100, *[b"x"] * 50)
+    assert client.after(BODY_S + 50 / SLOWEST + 0.1) == "closed"
+
+
+async def test_who_is_not_read_from_is_not_blamed() -> None:
+    client = Client()
+    await client.send(POST % 200_000, b"x" * 70_000)
+    client.connection.flow.pause_reading()
+    assert client.after(STILL_S + 1) == "open"
+
+
+async def test_an_empty_line_after_an_answer_does_not_hold_the_connection() -> None:
+    client = Client()
+    await client.send(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n", b"\r\n")
+    assert client.answers == [b"200 OK"]
+    assert client.after(HEAD_S + 1) == "closed"
+    assert client.answers == [b"200 OK"]
+
+
+async def test_an_answer_that_is_not_fetched_is_given_up() -> None:
+    client = Client()
+    client.connection.pause_writing()
+    assert client.after(HEAD_S - 1) == "open"
+    client.connection.resume_writing()
+    await client.send(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+    assert client.after(UNREAD_S + 1) == "open"
+    client.connection.pause_writing()
+    assert client.after(UNREAD_S + 1) == "aborted"
+
+
+async def test_a_server_that_stops_does_not_wait_for_a_body() -> None:
+    client = Client()
+    await client.send(POST % 5)
+    client.connection.shutdown()
+    assert client.closed
+    assert client.seen == []
+
+
+async def test_more_silent_clients_than_there_are_places_stop_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "BODY_S", 0.2)
+    monkeypatch.setattr(server, "LOOK_TICKS", 1)
+    inside = 0
+
+    async def app(_scope: Message, receive: Receive, send: Send) -> None:
+        nonlocal inside
+        inside += 1
+        assert inside == 1, "there is one place"
+        await receive()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+        inside -= 1
+
+    listening = listen("127.0.0.1", 0)
+    port, serving = listening.getsockname()[1], Server(app)
+    task = await serving.begin(listening)
+    async with asyncio.timeout(PATIENCE_S):
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+        for _, writer in silent:
+            writer.write(POST % 1)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST % 2 + b"ok")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 204")
+        for refused, _ in silent:
+            assert (await refused.read()).startswith(b"HTTP/1.1 408")
+        writer.close()
+        for _, one in silent:
+            one.close()
+        serving.end()
+        await task
