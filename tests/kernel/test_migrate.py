@@ -1,14 +1,18 @@
 """Migrations: forward only, once each, safe from several processes, and refused when changed."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 import pytest
 
 from tests import databases
+from tests.shop import eventually
 from tradepost.kernel import migrate as module
-from tradepost.kernel.migrate import Migration, MigrationError, migrate
+from tradepost.kernel.ids import new_id
+from tradepost.kernel.migrate import Migration, MigrationError, migrate, password_of, url_as
 
 PROBE = [("probe", "tests.probe")]
 STATE = """
@@ -66,3 +70,70 @@ async def test_several_processes_may_migrate_at_once(
     names = {row["name"] for row in await superuser.fetch("SELECT name FROM probe.migration")}
     assert names >= {"tests.probe/0001_probe.sql", "tests.probe/0002_new.sql", "tradepost.kernel/0001_log.sql"}
     assert (await state(superuser))[1] == before[1]
+
+
+async def test_a_schema_that_a_newer_version_changed_is_refused_before_anything_is_touched(
+    database_url: str, superuser: "asyncpg.Connection[Any]"
+) -> None:
+    await superuser.execute("INSERT INTO probe.migration (name, digest) VALUES ('tests.probe/0009_later.sql', 'x')")
+    await superuser.execute("DROP FUNCTION log.tick()")
+    with pytest.raises(
+        MigrationError, match=r"probe was changed by a newer Tradepost \(tests\.probe/0009_later\.sql\)"
+    ):
+        await migrate(database_url, PROBE, databases.SECRET)
+    assert await superuser.fetchval("SELECT to_regprocedure('log.tick()') IS NULL")
+
+
+@asynccontextmanager
+async def role(superuser: "asyncpg.Connection[Any]") -> AsyncIterator[str]:
+    """The name of one that no test else knows: roles belong to the cluster."""
+    name = f"tradepost_{new_id().replace('-', '')}"
+    yield name
+    await superuser.execute(f'DROP ROLE IF EXISTS "{name}"')
+
+
+async def gets_in(url: str, name: str, secret: str) -> bool:
+    return await module._gets_in(url_as(url, name, secret))
+
+
+async def test_another_secret_is_taken_over_unless_somebody_works_with_the_old_one(
+    database_url: str, superuser: "asyncpg.Connection[Any]"
+) -> None:
+    async with role(superuser) as name:
+        await module._role(superuser, database_url, name, "old")
+        assert await gets_in(database_url, name, "old")
+        assert not await gets_in(database_url, name, "new")
+        worker = await asyncpg.connect(url_as(database_url, name, "old"))
+        with pytest.raises(MigrationError, match=rf"work as {name} with another TRADEPOST_SECRET"):
+            await module._role(superuser, database_url, name, "new")
+        assert await gets_in(database_url, name, "old")
+        await worker.close()
+
+        async def moved() -> bool:
+            with suppress(MigrationError):  # for a moment the session is still there
+                await module._role(superuser, database_url, name, "new")
+            return await gets_in(database_url, name, "new")
+
+        await eventually(moved, bool)
+        assert not await gets_in(database_url, name, "old")
+
+
+async def test_a_role_whose_password_is_right_is_left_alone(
+    database_url: str, superuser: "asyncpg.Connection[Any]"
+) -> None:
+    kept = "SELECT rolpassword FROM pg_authid WHERE rolname = $1"
+    async with role(superuser) as name:
+        await module._role(superuser, database_url, name, "secret")
+        before = await superuser.fetchval(kept, name)
+        await module._role(superuser, database_url, name, "secret")
+        assert await superuser.fetchval(kept, name) == before
+
+
+async def test_postgresql_is_never_told_a_password(database_url: str, superuser: "asyncpg.Connection[Any]") -> None:
+    said: list[str] = []
+    async with role(superuser) as name:
+        superuser.add_query_logger(lambda record: said.append(record.query))
+        await module._role(superuser, database_url, name, "secret")
+        await superuser.fetchval("SELECT 1")  # asyncpg tells a little later
+        assert any("SCRAM-SHA-256$4096:" in query for query in said)
+        assert password_of(name, "secret") not in " ".join(said)

@@ -1,9 +1,11 @@
 """Schemas, roles and plain SQL migrations: forward only, each in a transaction with the record that it was applied."""
 
 import hmac
+import secrets
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import pbkdf2_hmac, sha256
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -17,6 +19,8 @@ INBOX_DAYS: Final = 9  # longer than a topic keeps a record
 INBOX_DAYS_AHEAD: Final = 3
 READER: Final = "tradepost_log"
 KERNEL: Final = "tradepost.kernel"
+ROUNDS: Final = 4096  # of PBKDF2, as PostgreSQL itself
+CONNECT_S: Final = 10.0
 
 
 class MigrationError(RuntimeError):
@@ -58,22 +62,37 @@ async def migrate(url: str, schemas: Sequence[tuple[str, str]], secret: str) -> 
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        for schema, package in schemas:
+            await _refuse_newer(connection, schema, package)
         if await connection.fetchval("SELECT to_regclass('log.tick') IS NULL"):
             async with connection.transaction():
                 await connection.execute(files(KERNEL).joinpath("log/schema.sql").read_text())
         async with connection.transaction():
             await connection.execute(files(KERNEL).joinpath("log/functions.sql").read_text())
-        await _role(connection, READER, secret)
+        await _role(connection, url, READER, secret)
         for schema, package in schemas:
-            await _schema(connection, schema, package, secret)
+            await _role(connection, url, role_of(schema), secret)
+            await _schema(connection, schema, package)
         await _grant_reader(connection)
     finally:
         await connection.close()
 
 
-async def _schema(connection: Any, schema: str, package: str, secret: str) -> None:
+async def _refuse_newer(connection: Any, schema: str, package: str) -> None:
+    """Errors: MigrationError, before anything is touched: what a newer version made, this one would not understand."""
+    if await connection.fetchval("SELECT to_regclass(format('%I.migration', $1::text)) IS NULL", schema):
+        return
+    known = {migration.name for name in (KERNEL, package) for migration in _migrations(name)}
+    rows = await connection.fetch(f'SELECT name FROM "{schema}".migration ORDER BY name')
+    if newer := [row["name"] for row in rows if row["name"] not in known]:
+        raise MigrationError(
+            f"{schema} was changed by a newer Tradepost ({', '.join(newer)}): run that one, "
+            "or restore the backup from before"
+        )
+
+
+async def _schema(connection: Any, schema: str, package: str) -> None:
     role = role_of(schema)
-    await _role(connection, role, secret)
     await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
     await connection.execute(f'SET search_path = "{schema}", extension')
     await connection.execute(_RECORD)
@@ -103,16 +122,44 @@ async def _apply(connection: Any, schema: str, migration: Migration) -> None:
         raise MigrationError(f"{schema}: {migration.name} failed, nothing of it was kept: {error}") from error
 
 
-async def _role(connection: Any, role: str, secret: str) -> None:
-    """Create the role, or give it the password that belongs to the secret."""
-    verb = "ALTER" if await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role) else "CREATE"
+async def _role(connection: Any, url: str, role: str, secret: str) -> None:
+    """Create the role, or give it the password that belongs to the secret, if it has another. Errors: MigrationError
+    when processes are at work under it, which would not get in any more."""
+    exists = await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role)
+    if exists and await _gets_in(url_as(url, role, secret)):
+        return
+    if exists and await connection.fetchval("SELECT true FROM pg_stat_activity WHERE usename = $1 LIMIT 1", role):
+        raise MigrationError(
+            f"other processes work as {role} with another TRADEPOST_SECRET: set theirs here, "
+            "or stop them all to change it"
+        )
+    verb, verifier = "ALTER" if exists else "CREATE", _verifier(password_of(role, secret))
     try:
-        await connection.execute(f"{verb} ROLE \"{role}\" LOGIN PASSWORD '{password_of(role, secret)}'")
+        await connection.execute(f"{verb} ROLE \"{role}\" LOGIN PASSWORD '{verifier}'")
     except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
         pass  # roles belong to the cluster: the migration of another database came first
     except asyncpg.InternalServerError as error:
         if "concurrently updated" not in str(error):
             raise
+
+
+async def _gets_in(url: str) -> bool:
+    try:
+        connection = await asyncpg.connect(url, timeout=CONNECT_S)
+    except asyncpg.InvalidAuthorizationSpecificationError:
+        return False
+    await connection.close()
+    return True
+
+
+def _verifier(password: str) -> str:
+    """What PostgreSQL keeps of a password, so that the password itself gets into no log of its. Source: RFC 5803."""
+    salt = secrets.token_bytes(16)
+    salted = pbkdf2_hmac("sha256", password.encode(), salt, ROUNDS)
+    stored = sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    salt_, stored_, server_ = (b64encode(part).decode() for part in (salt, stored, server))
+    return f"SCRAM-SHA-256${ROUNDS}:{salt_}${stored_}:{server_}"
 
 
 async def _grant_reader(connection: Any) -> None:
