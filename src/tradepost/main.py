@@ -142,7 +142,7 @@ async def _prepare(backing: Backing, parts: Parts) -> None:
         if service.name in parts.databases:
             by_url.setdefault(backing.databases[service.name], []).append((service.name, service.package))
     for url, schemas in by_url.items():
-        await process.check_database(url)
+        await process.check_database(url, left=backing.left)
         await migrate(url, schemas, backing.secret)
 
 

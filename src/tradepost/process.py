@@ -76,11 +76,13 @@ class Whereabouts(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Backing:
-    """The URL of each service's database, the installation's secret, and whether an embedded server still runs."""
+    """The URL of each service's database, the installation's secret, and whether an embedded server still runs. `left`
+    is a data folder that has a database, too, which is not used."""
 
     databases: Mapping[str, str]
     secret: str
     is_alive: Callable[[], bool]
+    left: Path | None = None
 
 
 @contextmanager
@@ -96,7 +98,8 @@ def backing(settings: Settings, names: Sequence[str], own: Sequence[str], *, emb
     missing = [name for name in own if name not in known]
     if not missing:
         with InstanceLock(settings.data) if embedded else nullcontext():
-            yield Backing(known, settings.secret or read_secret(settings.data), lambda: True)
+            left = settings.data if (settings.data / "postgres").exists() else None
+            yield Backing(known, settings.secret or read_secret(settings.data), lambda: True, left)
         return
     if not embedded:
         variables = f"TRADEPOST_DATABASE_URL or TRADEPOST_{missing[0].upper()}_DATABASE_URL"
@@ -128,9 +131,9 @@ def _refuse_half_restored(data: Path) -> None:
         )
 
 
-async def check_database(url: str, *, restoring: bool = False) -> None:
-    """Errors: DatabaseError when the server at `url` doesn't let us in, or is too old; HalfRestored, unless we are
-    `restoring`."""
+async def check_database(url: str, *, restoring: bool = False, left: Path | None = None) -> None:
+    """Errors: DatabaseError when the server at `url` doesn't let us in, is too old, or has no shop while one was `left`
+    behind in a data folder; HalfRestored, unless we are `restoring`."""
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_S)
     except DATABASE as error:
@@ -139,6 +142,11 @@ async def check_database(url: str, *, restoring: bool = False) -> None:
         version = connection.get_server_version()
         if version.major < OLDEST:
             raise DatabaseError(f"the database runs PostgreSQL {version.major}: Tradepost needs {OLDEST} or newer")
+        if left is not None and await connection.fetchval("SELECT to_regclass('log.tick') IS NULL"):
+            raise DatabaseError(
+                f"the database has no shop, and {left} has one: move it with `tradepost backup` and `restore`, "
+                "or set TRADEPOST_DATA to another folder to begin anew"
+            )
         if not restoring and (name := await connection.fetchval(_HALF_RESTORED, RESTORING_SCHEMA)):
             raise HalfRestored(f"a restore into the database {name} is under way or was cut off: then run it again")
     finally:

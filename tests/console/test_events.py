@@ -7,12 +7,14 @@ from pathlib import Path
 
 import asyncpg
 import msgspec
+import pytest
 
 from tests import databases
 from tests.console import story as stories
 from tests.console.calling import tradepost
 from tests.console.story import Story
 from tests.shop import open_shop
+from tradepost.console.events.facts import plain
 from tradepost.console.events.following import Follower
 
 NODE = re.compile(r"^([\s│├└─]*)\+(\d[\d,]*) ms  (\S+)")
@@ -105,6 +107,14 @@ def test_an_event_is_shown_whole_with_its_cause_and_what_became_of_it(story: Sto
     cause = msgspec.json.decode(tradepost(story.url, "events", "show", event["causationid"], "--json").out)
     assert [one["id"] for one in cause["led_to"]] == [story.last]
     assert [(one["group"], one["state"]) for one in cause["groups"]] == [("order", "taken in")]
+
+
+@pytest.mark.parametrize("text", ["x\n2026-11-30 order.paid", "\x1b]52;c;cm0=\x07", "\x9b31m", "a\rb", "\u202eb"])
+def test_what_a_customer_writes_commands_no_terminal_and_forges_no_line(text: str) -> None:
+    shown = plain(f"reason {text}")
+    assert shown.isprintable()
+    assert shown.startswith("reason ")
+    assert plain("reason: Größe 42 – falsch") == "reason: Größe 42 – falsch"
 
 
 def test_an_event_that_no_log_holds_is_told_in_one_line(story: Story) -> None:

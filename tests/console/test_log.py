@@ -1,10 +1,15 @@
-"""`tradepost log rebase` on a log that needs none."""
+"""`tradepost log rebase` says what it did."""
 
+import asyncio
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
+
+import asyncpg
 
 from tests.system.test_up import TRADEPOST
+from tradepost.kernel.ids import new_id
 
 
 def test_a_log_that_was_not_restored_needs_no_new_epoch(database_url: str, tmp_path: Path) -> None:
@@ -16,3 +21,22 @@ def test_a_log_that_was_not_restored_needs_no_new_epoch(database_url: str, tmp_p
         0,
         "the log is in the cluster that it was written in: nothing to do\n",
     ), done.stderr
+
+
+async def test_a_reader_that_is_moved_is_named(
+    database_url: str, superuser: "asyncpg.Connection[Any]", tmp_path: Path
+) -> None:
+    await superuser.execute(
+        "INSERT INTO inventory.cursor (source, \"group\", tick, tick_uuid) VALUES ('order', 'inventory', 999, $1)",
+        new_id(),
+    )
+    environment = {**os.environ, "TRADEPOST_DATABASE_URL": database_url, "TRADEPOST_DATA": str(tmp_path / "data")}
+
+    done = await asyncio.to_thread(
+        subprocess.run, [TRADEPOST, "log", "rebase"], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    moved, opened = done.stdout.splitlines()
+    assert moved.startswith("inventory on order (from slot 0) stood at tick 999, which the log does not have")
+    assert opened == "epoch 2 is open; start the services again"

@@ -100,6 +100,9 @@ class Double:
     under_way: int = 0
     left: int = 0  # calls whose client went away
 
+    def begins_early(self, _scope: Scope) -> bool:
+        return True
+
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["path"] == "/readyz":
             return await answer(send, *self.readiness)

@@ -14,6 +14,7 @@ from tradepost.gateway.opening import Opened, open_gateway
 from tradepost.gateway.pool import open_session
 from tradepost.gateway.seal import Seal
 from tradepost.gateway.upstreams import NoInstances, open_upstreams
+from tradepost.gateway.wire import Message, Receive, Send
 from tradepost.kernel import runtime
 from tradepost.kernel.auth import Verifier
 from tradepost.kernel.runtime import Site
@@ -95,12 +96,20 @@ async def test_a_service_that_is_nowhere_stops_the_start_with_the_variable_to_se
             pass
 
 
-@pytest.mark.parametrize(("local", "status"), [(True, 200), (False, 404)])
-async def test_the_mailbox_is_reached_only_where_nobody_else_reaches_the_gateway(
-    local: bool, status: int, tmp_path: Path
+@pytest.mark.parametrize(
+    ("local", "address", "status"), [(True, "127.0.0.1", 200), (True, "192.0.2.1", 404), (False, "127.0.0.1", 404)]
+)
+async def test_the_mailbox_is_reached_only_where_nobody_else_reaches_the_gateway_and_only_from_here(
+    local: bool, address: str, status: int, tmp_path: Path
 ) -> None:
     double = Double()
     async with serving(double) as url, opened(tmp_path, notification, url, local=local) as gateway:
-        answer, document = [await Client(gateway.gateway).get(path) for path in ("/mailbox", "/openapi.json")]
 
-    assert (answer.status, len(double.seen), "/mailbox" in document.json["paths"]) == (status, int(local), local)
+        async def from_there(scope: Message, receive: Receive, send: Send) -> None:
+            await gateway.gateway({**scope, "client": (address, 4711)}, receive, send)
+
+        client = Client(from_there, {"host": "localhost"})
+        answer, document = [await client.get(path) for path in ("/mailbox", "/openapi.json")]
+
+    seen = int(status == 200)
+    assert (answer.status, len(double.seen), "/mailbox" in document.json["paths"]) == (status, seen, local)

@@ -23,6 +23,7 @@ from tradepost.kernel.auth import Verifier
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
 from tradepost.kernel.log.subscription import Group, on
+from tradepost.kernel.log.ticks import Rebased
 from tradepost.kernel.runtime import Running, Site
 from tradepost.kernel.service import Room, Service
 
@@ -65,6 +66,20 @@ async def test_everything_is_healthy_and_ready(shop: Shop) -> None:
     assert (health.status, health.json) == (200, {"status": "healthy", "services": {"probe": "healthy"}})
     assert (ready.status, ready.json) == (200, {"status": "ready"})
     assert (live.status, live.json) == (200, {"status": "alive"})
+
+
+async def test_a_log_that_was_exchanged_takes_no_other_figure_along(database_url: str, tmp_path: Path) -> None:
+    group = Group("gossip", (on(UserErased, ignore),))
+    service = Service(name="probe", package="tests.probe", open=open_desk, endpoints=GOODS, groups=(group,))
+    async with runtime.run([service], site(database_url, tmp_path)) as running:
+        shop = Shop(running, open_gateway([service], running, Verifier({}, "tradepost"), limited=True))
+        (consumer,) = await eventually(lambda: asyncio.sleep(0, running.consumers), bool)
+        await eventually(lambda: asyncio.sleep(0, consumer.position), bool)
+        running.clocks["user"]._rebased = Rebased("exchanged")
+        figures = await shop.anyone.get("/metrics")
+
+    assert figures.status == 200
+    assert b'tradepost_consumer_stopped{first_slot="0",group="gossip",source="user"}' in figures.body
 
 
 async def test_a_consumer_that_has_stopped_is_told_with_its_reason(database_url: str, tmp_path: Path) -> None:

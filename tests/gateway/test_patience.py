@@ -122,7 +122,40 @@ async def test_who_asks_whether_to_send_a_body_is_told() -> None:
     assert client.answers == [b"100 Continue", b"200 OK"]
 
 
-async def test_an_upload_begins_before_it_is_all_here_and_may_take_its_time() -> None:
+async def test_who_asks_first_and_then_sends_nothing_takes_nobodys_place_either() -> None:
+    client = Client()
+    await client.send(b"POST / HTTP/1.1\r\nhost: here\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+    assert client.seen == []
+    assert client.after(BODY_S + 1) == "closed"
+
+
+async def test_an_upload_begins_at_once() -> None:
+    class Uploads:
+        seen = 0
+
+        def begins_early(self, scope: Message) -> bool:
+            return bool(scope["path"] == "/uploads")
+
+        async def __call__(self, _scope: Message, receive: Receive, _send: Send) -> None:
+            self.seen += 1
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+    app, client = Uploads(), Client()
+    for path, seen in ((b"/uploads", 1), (b"/others", 1)):
+        config = Server(app).config
+        config.load()
+        made: Any = config.http_protocol_class
+        connection = made(config=config, server_state=ServerState(), app_state={})
+        connection.connection_made(client)
+        connection.data_received((POST % 10).replace(b"/orders", path) + b"12345")
+        await turn()
+        assert app.seen == seen
+        connection.connection_lost(None)
+        await turn()
+
+
+async def test_a_large_body_begins_before_it_is_all_here_and_may_take_its_time() -> None:
     client, size = Client(), 200_000
     await client.send(POST % size, b"x" * 70_000)
     assert client.seen == [b"POST"]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -171,6 +172,20 @@ def test_what_a_killed_restore_has_left_is_no_shop(first: Up, tmp_path: Path) ->
 
     assert line == "tradepost: a restore into the database half is under way or was cut off: then run it again\n"
     asyncio.run(execute(url, "DROP DATABASE half"))
+
+
+def test_a_shop_that_is_left_behind_is_told_of_and_no_empty_one_opened(first: Up, tmp_path: Path) -> None:
+    url = postgres.find_running(first.data)
+    assert url is not None
+    asyncio.run(execute(url, "CREATE DATABASE empty"))
+    (tmp_path / "postgres").mkdir()
+    shutil.copy2(first.data / "secret", tmp_path)
+    line = fails(tmp_path, free_port(), TRADEPOST_DATABASE_URL=url.replace("/tradepost?", "/empty?"))
+
+    assert line.startswith(
+        f"tradepost: the database has no shop, and {tmp_path} has one: move it with `tradepost backup`"
+    )
+    asyncio.run(execute(url, "DROP DATABASE empty"))
 
 
 def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:

@@ -5,7 +5,17 @@ from collections.abc import Awaitable, Mapping
 from time import monotonic, perf_counter
 from typing import Any, Final
 
-from tradepost.gateway.limits import CALLS_LIMIT, POLICIES, STREAMS_LIMIT, Gate, Limiter, network_of, too_many
+from tradepost.gateway.limits import (
+    CALLS_LIMIT,
+    POLICIES,
+    STREAMS_LIMIT,
+    UPLOADS_LIMIT,
+    Gate,
+    Limiter,
+    network_of,
+    too_many,
+)
+from tradepost.gateway.nearby import is_from_here
 from tradepost.gateway.refusing import refuse
 from tradepost.gateway.routes import Route, Routes, is_ambiguous
 from tradepost.gateway.seal import Seal
@@ -36,11 +46,16 @@ class Gateway:
         self._routes, self._apps, self._verifier, self._seal = routes, apps, verifier, seal
         self._limiters = {rate: Limiter(policy) for rate, policy in POLICIES.items()} if limited else {}
         self._stopping = asyncio.Event()
-        self.calls, self.streams = Gate(CALLS_LIMIT), Gate(STREAMS_LIMIT)
+        self.calls, self.uploads, self.streams = Gate(CALLS_LIMIT), Gate(UPLOADS_LIMIT), Gate(STREAMS_LIMIT)
 
     def stop(self) -> None:
         """End what would go on for ever; everything else is finished."""
         self._stopping.set()
+
+    def begins_early(self, scope: Message) -> bool:
+        """Whether a call is begun before its body is here."""
+        route = self._routes.find(scope["method"], scope["path"])
+        return route is not None and route.takes_upload(scope["method"])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One call, answered whatever happens."""
@@ -63,12 +78,17 @@ class Gateway:
 
         route = self._routes.find(scope["method"], scope["path"]) or self._routes.unrouted
         try:
-            with self.streams if route.is_stream else self.calls:  # first of all: a refusal must be cheap
+            with self._gate(route, scope["method"]):  # first of all: a refusal must be cheap
                 await self._pass_on(route, scope, receive, answer, added)
         except Refusal as refusal:
             await refuse(refusal, scope, answer)
         finally:
             route.traffic.record(status, perf_counter() - started)
+
+    def _gate(self, route: Route, method: str) -> Gate:
+        if route.is_stream:
+            return self.streams
+        return self.uploads if route.takes_upload(method) else self.calls
 
     async def _pass_on(self, route: Route, scope: Message, receive: Receive, send: Send, added: Headers) -> None:
         """Errors: Malformed, NotFound, TooMany, Unavailable, none of them after the answer has begun."""
@@ -76,7 +96,7 @@ class Gateway:
         if is_ambiguous(scope.get("raw_path") or scope["path"].encode()):
             raise Malformed("The path has an encoded slash, a dot segment or the like.", code="bad_path")
         self._limit(route, headers, scope, added)
-        if route is self._routes.unrouted:
+        if route is self._routes.unrouted or (route.endpoint.local and not is_from_here(scope)):
             raise NotFound("There is nothing at this path; /docs lists what there is.", code="no_such_path")
         if route.makes_key and scope["method"] == "POST" and not any(name == KEY for name, _ in headers):
             made = (KEY, new_id().encode())

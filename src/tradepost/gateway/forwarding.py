@@ -45,8 +45,7 @@ class Forwarded:
     @classmethod
     def of(cls, scope: Message, seal: Seal) -> "Forwarded":
         route, came = cast(Route, scope["route"]), call.Headers(dict(scope["headers"]))
-        own_method = scope["method"] == route.endpoint.method
-        is_upload = route.is_upload and own_method
+        is_upload = route.takes_upload(scope["method"])
         headers = _identified(scope, came, seal)
         length = came.text(b"content-length")
         return cls(

@@ -13,6 +13,7 @@ from tradepost.kernel.http.endpoint import Rate
 
 CALLERS_LIMIT: Final = 100_000  # the one that was heard of longest ago is forgotten first
 CALLS_LIMIT: Final = 500  # under way, as at one instance: about a second of the work that there can be
+UPLOADS_LIMIT: Final = 100  # under way for as long as their clients take, so not among the calls
 STREAMS_LIMIT: Final = 1_000
 RETRY_AFTER_S: Final = 1
 ROUNDING_S: Final = 1e-9

@@ -1,6 +1,7 @@
 """The figures for Prometheus: requests, consumers, and the process."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
@@ -14,6 +15,7 @@ from tradepost.gateway.traffic import BOUNDS_S, Traffic
 from tradepost.gateway.upstream_figures import UpstreamFigures
 from tradepost.gateway.upstreams import Upstream
 from tradepost.kernel.log.retention import IDS_AHEAD
+from tradepost.kernel.log.ticks import Rebased
 from tradepost.kernel.runtime import Running
 from tradepost.kernel.service import Service
 from tradepost.kernel.telemetry import FIGURES
@@ -59,6 +61,7 @@ class _Figures(Collector):
     def _under_way(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("tradepost_http_requests_in_flight", "Calls under way.", labels=["kind"])
         family.add_metric(["call"], self._gateway.calls.inside)
+        family.add_metric(["upload"], self._gateway.uploads.inside)
         family.add_metric(["stream"], self._gateway.streams.inside)
         yield family
 
@@ -69,9 +72,10 @@ class _Figures(Collector):
         for consumer in self._running.consumers:
             place = [consumer.place.source, consumer.place.group, str(consumer.place.slots[0])]
             stopped.add_metric(place, int(consumer.stopped is not None))
-            if consumer.position is not None:
-                newest = self._running.clocks[consumer.place.source].newest.id
-                lag.add_metric(place, newest - consumer.position.tick)
+            with suppress(Rebased):  # there is no newest one then, and all else must be told all the more
+                if consumer.position is not None:
+                    newest = self._running.clocks[consumer.place.source].newest.id
+                    lag.add_metric(place, newest - consumer.position.tick)
         for receiver in self._running.receivers:
             stopped.add_metric(["broker", receiver.group.name, ""], int(receiver.stopped is not None))
         yield lag

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from tradepost.gateway.limits import CALLS_LIMIT, STREAMS_LIMIT
+from tradepost.gateway.limits import CALLS_LIMIT, STREAMS_LIMIT, UPLOADS_LIMIT
 
 SPARE: Final = 200  # connections beside those of calls and streams: checks, keys
 KEEP_S: Final = 20.0  # unused; shorter than a server keeps them, so that we are the one to close
@@ -25,7 +25,7 @@ async def open_session() -> AsyncIterator[aiohttp.ClientSession]:
     and no time-out but for connecting."""
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=CALLS_LIMIT + STREAMS_LIMIT + SPARE,
+            limit=CALLS_LIMIT + UPLOADS_LIMIT + STREAMS_LIMIT + SPARE,
             keepalive_timeout=KEEP_S,
             ttl_dns_cache=NAMES_S,
             socket_factory=_watched_socket,

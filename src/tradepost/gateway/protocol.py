@@ -54,8 +54,9 @@ class Joining:
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection of a client. A call begins when it is here, or too long to wait for: who sends a head and no body
-    takes nobody's place."""
+    """One connection of a client. A call begins when all of it is here, or too much to wait for: who sends a head and
+    no body takes nobody's place. An application may have a method `begins_early`, which says of a scope that it is an
+    upload and begins at once."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -130,11 +131,15 @@ class Protocol(HttpToolsProtocol):
                 self._refuse(b"408 Request Timeout")
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        if cycle.more_body and not cycle.waiting_for_100_continue:
-            start = super()._start_asgi_task
-            self._begin = lambda: start(cycle, app)
-        else:
+        begins_early = getattr(app, "begins_early", None)
+        if not cycle.more_body or (begins_early is not None and begins_early(cycle.scope)):
             super()._start_asgi_task(cycle, app)
+            return
+        if cycle.waiting_for_100_continue:
+            cycle.waiting_for_100_continue = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        start = super()._start_asgi_task
+        self._begin = lambda: start(cycle, app)
 
     def _release(self) -> None:
         begin, self._begin = self._begin, None

@@ -35,6 +35,10 @@ class Route:
     is_stream: bool  # goes on until somebody leaves
     is_upload: bool  # its body has no limit
 
+    def takes_upload(self, method: str) -> bool:
+        """Whether a call by `method` brings one: OPTIONS and HEAD find the same route."""
+        return self.is_upload and method == self.endpoint.method
+
     @classmethod
     def of(cls, service: str, endpoint: Endpoint) -> "Route":
         signature = signature_of(endpoint)

@@ -103,6 +103,23 @@ async def test_no_session_slips_in_while_the_account_is_being_closed(house: Hous
     assert await house.count("session") == 0
 
 
+async def test_who_loses_a_role_while_the_password_is_checked_gets_no_token_with_it(house: House) -> None:
+    user_id = await house.register()
+    await house.desk.db.fetch("UPDATE account SET roles = '{customer,admin}', permissions = '{order:read}'")
+
+    class Slow(Passwords):
+        async def verify(self, password: str, stored: str | None) -> bool:
+            await house.desk.db.fetch("UPDATE account SET roles = '{customer}', permissions = '{}'")
+            return await super().verify(password, stored)
+
+    slow = replace(house.desk.door, passwords=Slow(passes=1, memory_kib=8))
+    origin = Origin(address="192.0.2.1", user_agent="")
+
+    grant = await log_in(slow, "ada@shop.test", PASSWORD, origin, now())
+
+    assert (grant.account.id, grant.account.roles, grant.account.permissions) == (user_id, ("customer",), ())
+
+
 async def test_refreshing_moves_on_and_an_answer_that_got_lost_can_be_had_again(house: House) -> None:
     await house.register()
     first = (await house.log_in()).json["refresh_token"]

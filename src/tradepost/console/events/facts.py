@@ -23,7 +23,12 @@ def facts(event: Raw) -> str:
     told = [_amount(data[name], data.get("currency")) for name in AMOUNTS if name in data]
     told += [_line(line) for name in LINES for line in data.get(name, ())]
     told += [f"{name} {_text(data[name])}" for name in NAMES if data.get(name) not in (None, "", False)]
-    return ", ".join(told)
+    return plain(", ".join(told))
+
+
+def plain(text: str) -> str:
+    """Without what a terminal would obey, or take for another line: customers choose some of it."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def _amount(minor: int, currency: str | None) -> str:

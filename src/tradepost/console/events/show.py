@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from tradepost import settings
 from tradepost.console.databases import Connections, Unknown, connected, failing
-from tradepost.console.events.facts import facts
+from tradepost.console.events.facts import facts, plain
 from tradepost.console.events.reading import Logged, caused_by, find
 from tradepost.console.events.taking import Taking, takings
 from tradepost.kernel.brokers import envelope
@@ -76,4 +76,4 @@ def _line(one: Logged) -> str:
 
 
 def _told(taking: Taking) -> str:
-    return f"{taking.group}: {taking.state}" + (f": {taking.error}" if taking.error else "")
+    return f"{taking.group}: {taking.state}" + (f": {plain(taking.error)}" if taking.error else "")

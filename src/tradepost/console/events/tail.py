@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from tradepost import settings
 from tradepost.console.databases import Unknown, connected, failing
-from tradepost.console.events.facts import facts
+from tradepost.console.events.facts import facts, plain
 from tradepost.console.events.following import Follower
 from tradepost.console.events.reading import PUBLISHERS, Logged, newest
 from tradepost.contracts import FACTS
@@ -83,4 +83,4 @@ def line_of(one: Logged) -> str:
     """An event in one line of text."""
     event = one.event
     at = event.time.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
-    return f"{at}  {event.id}  {event.type:<26}  {event.key}  #{event.sequence}  {facts(event)}".rstrip()
+    return f"{at}  {event.id}  {event.type:<26}  {plain(event.key)}  #{event.sequence}  {facts(event)}".rstrip()

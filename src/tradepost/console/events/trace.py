@@ -13,7 +13,7 @@ from rich.tree import Tree
 
 from tradepost import settings
 from tradepost.console.databases import Connections, Unknown, connected, failing
-from tradepost.console.events.facts import facts
+from tradepost.console.events.facts import facts, plain
 from tradepost.console.events.reading import Logged, about, caused_by, in_order
 from tradepost.console.events.taking import PARKED, WAITING, Taking, takings
 from tradepost.kernel.ids import is_id
@@ -95,7 +95,7 @@ def _grow(
         grown = branch.add(_node(one, began))
         for taking in taken.get(one.event.id, ()):
             if taking.state == PARKED:
-                grown.add(Text(f"{taking.group} parked it: {taking.error}", "red"))
+                grown.add(Text(f"{taking.group} parked it: {plain(taking.error or '')}", "red"))
             elif taking.state == WAITING:
                 grown.add(Text(f"{taking.group} has yet to take it in", "yellow"))
         _grow(grown, one.event.id, children, began, taken)

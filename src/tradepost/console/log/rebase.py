@@ -28,4 +28,9 @@ def rebase() -> None:
     if not opened:
         print("the log is in the cluster that it was written in: nothing to do")
     else:
+        for moved in (one for rebasing in done for one in rebasing.moved):
+            print(
+                f"{moved.group} on {moved.source} (from slot {moved.first_slot}) stood at tick {moved.from_tick}, "
+                "which the log does not have: it goes on with what is new, and passes over what it had not read of it"
+            )
         print(f"epoch {max(opened)} is open; start the services again")

@@ -10,6 +10,8 @@ from tradepost.services.order.domain.order import Status
 DEFAULT_METHOD: Final = "pm_card_visa"  # the simulator's card that succeeds
 LINES: Final = 500
 
+# Any provider's name for one, and no card's number.
+PaymentMethod = Annotated[str, Meta(pattern="^[A-Za-z][A-Za-z0-9_-]*$", min_length=1, max_length=100)]
 Sku = Annotated[str, Meta(min_length=1, max_length=255)]
 
 
@@ -36,7 +38,7 @@ class PlaceOrder(Body, frozen=True, kw_only=True):
     items: Annotated[list[ItemBody], Meta(min_length=1, max_length=LINES)]
     currency: Currency | None = None
     shipping_address: Address | None = None
-    payment_method: Annotated[str, Meta(min_length=1, max_length=100)] = DEFAULT_METHOD
+    payment_method: PaymentMethod = DEFAULT_METHOD
     user_id: Id | None = None
     guest: GuestBody | None = None
 

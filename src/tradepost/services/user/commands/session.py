@@ -62,6 +62,7 @@ async def log_in(door: Door, email: str, password: str, origin: Origin, now: dat
         )
         if expires_at is None:
             raise InvalidCredentials("The password was changed just now.")
+        account = await accounts.read(tx, account.id)  # its roles may be others than when the password was checked
         await _keep(tx, token, session_id, expires_at)
         await sessions.clear_failures(tx, email)
         if stronger is not None:

@@ -15,6 +15,7 @@ COLUMNS: Final = "id::text, email, name, phone, roles, permissions, status, emai
 
 # FOR NO KEY UPDATE: a log-in refers to the account by a foreign key, and need not wait.
 _LOCK: Final = f"SELECT {COLUMNS} FROM account WHERE id = $1 FOR NO KEY UPDATE"
+_READ: Final = f"SELECT {COLUMNS} FROM account WHERE id = $1"
 _LOCK_NEXT: Final = (
     f"SELECT {COLUMNS} FROM account WHERE account.id > $1 ORDER BY account.id LIMIT $2 FOR NO KEY UPDATE"
 )
@@ -69,6 +70,13 @@ async def lock(tx: Tx, user_id: str) -> Account:
     row = await tx.fetchrow(_LOCK, user_id)
     if row is None:
         raise NoSuchUser("There is no account of this id.")
+    return account_of(row)
+
+
+async def read(tx: Tx, user_id: str) -> Account:
+    """The account as it is, for who holds it already."""
+    row = await tx.fetchrow(_READ, user_id)
+    assert row is not None
     return account_of(row)
 
 
