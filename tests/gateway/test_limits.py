@@ -8,7 +8,8 @@ import pytest
 from tests.gateway.pair import Pair, open_pair
 from tests.kernel.http.driver import Client, Response, collector, receiver, scope
 from tradepost.gateway import app
-from tradepost.gateway.limits import Limiter, Policy, Share, network_of
+from tradepost.gateway.limits import Limiter, Policy, Share
+from tradepost.kernel.http.network import network_of
 from tradepost.kernel.keys import SigningKey
 
 POLICY = Policy("default", per_s=50, burst=200)

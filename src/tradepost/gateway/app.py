@@ -12,7 +12,6 @@ from tradepost.gateway.limits import (
     UPLOADS_LIMIT,
     Gate,
     Limiter,
-    network_of,
     too_many,
 )
 from tradepost.gateway.nearby import is_from_here
@@ -23,6 +22,7 @@ from tradepost.gateway.wire import Headers, Message, Receive, Send, end_to_end
 from tradepost.kernel.auth import Verifier
 from tradepost.kernel.errors import Malformed, NotFound, Refusal, Unauthenticated
 from tradepost.kernel.http.endpoint import Rate
+from tradepost.kernel.http.network import network_of
 from tradepost.kernel.ids import new_id
 
 OURS: Final = (b"x-user-", b"x-internal-")  # who asks is said by the token alone

@@ -1,10 +1,8 @@
 """How often a caller may call, and how many calls may be under way at once."""
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from math import ceil
 from typing import Final, NamedTuple
 
@@ -17,7 +15,6 @@ UPLOADS_LIMIT: Final = 100  # under way for as long as their clients take, so no
 STREAMS_LIMIT: Final = 1_000
 RETRY_AFTER_S: Final = 1
 ROUNDING_S: Final = 1e-9
-NETWORK_BITS: Final = 64  # of an IPv6 address: whoever has one has all of them
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -104,15 +101,3 @@ class Gate:
     def __exit__(self, *_error: object) -> None:
         """One less."""
         self.inside -= 1
-
-
-@lru_cache(maxsize=10_000)
-def network_of(address: str) -> str:
-    """What a client without a name is counted by: its IPv4 address, or the network of its IPv6 address."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, NETWORK_BITS), strict=False))
-    return address

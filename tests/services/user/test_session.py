@@ -1,8 +1,11 @@
 """Logging in, staying logged in, logging out."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from tests.kernel.http.driver import Client, Response
 from tests.services.user.house import PASSWORD, House
@@ -11,10 +14,11 @@ from tradepost.kernel.events import Cause
 from tradepost.services.user.commands.account import set_status
 from tradepost.services.user.commands.session import Grant, log_in, renew
 from tradepost.services.user.domain.account import Status
+from tradepost.services.user.domain.password import FREE_FAILURES_EVERYWHERE, InvalidCredentials, LoginDelayed
 from tradepost.services.user.domain.session import RefreshTokenReused
 from tradepost.services.user.passwords import Passwords
 from tradepost.services.user.queries.session import revoked_sessions
-from tradepost.services.user.repository.session import Origin
+from tradepost.services.user.repository.session import Origin, record_failure
 
 
 async def refresh(house: House, token: str) -> Response:
@@ -60,6 +64,34 @@ async def test_after_five_wrong_passwords_even_the_right_one_has_to_wait(house: 
     await house.desk.db.fetch("UPDATE login_failure SET ready_at = now() WHERE email = 'ada@shop.test'")
     assert (await house.log_in()).status == 200
     assert await house.desk.db.fetchval("SELECT count(*) FROM login_failure WHERE email = 'ada@shop.test'") == 0
+
+
+async def test_a_stranger_who_guesses_delays_nobody_but_himself(house: House) -> None:
+    await house.register()
+    stranger = Origin(address="198.51.100.7", user_agent="")
+    for n in range(8):
+        with suppress(InvalidCredentials, LoginDelayed):
+            await log_in(house.desk.door, "ada@shop.test", f"wrong {n}", stranger, now())
+    with pytest.raises(LoginDelayed):
+        await log_in(house.desk.door, "ada@shop.test", PASSWORD, stranger, now())
+
+    assert (await house.log_in()).status == 200
+    with pytest.raises(LoginDelayed):
+        await log_in(house.desk.door, "ada@shop.test", PASSWORD, stranger, now())
+
+
+async def test_guessing_from_everywhere_is_delayed_but_for_where_the_owner_was_before(house: House) -> None:
+    await house.register()
+    home, elsewhere = (Origin(address=address, user_agent="") for address in ("2001:db8:0:1::7", "198.51.100.7"))
+    nearby = Origin(address="2001:db8:0:1::8", user_agent="")
+    await log_in(house.desk.door, "ada@shop.test", PASSWORD, home, now())
+    for n in range(FREE_FAILURES_EVERYWHERE + 1):
+        await record_failure(house.desk.db, "ada@shop.test", f"192.0.2.{n}", now())
+
+    with pytest.raises(LoginDelayed):
+        await log_in(house.desk.door, "ada@shop.test", PASSWORD, elsewhere, now())
+    await log_in(house.desk.door, "ada@shop.test", PASSWORD, nearby, now())
+    await log_in(house.desk.door, "ada@shop.test", PASSWORD, elsewhere, now())  # she has shown up since
 
 
 async def test_guessing_in_parallel_gets_no_further(house: House) -> None:

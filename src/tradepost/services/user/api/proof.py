@@ -3,7 +3,7 @@
 from tradepost.kernel.clock import now
 from tradepost.kernel.errors import FieldError, Invalid
 from tradepost.kernel.http.endpoint import Caller
-from tradepost.services.user.commands.session import prove
+from tradepost.services.user.commands.session import SESSION, prove
 from tradepost.services.user.desk import Desk
 from tradepost.services.user.domain.account import Account
 from tradepost.services.user.domain.password import InvalidCredentials
@@ -22,7 +22,7 @@ async def prove_caller(desk: Desk, caller: Caller, password: str) -> Account:
     email = (account.email or "").lower()
     async with desk.turns.of(email):
         try:
-            await prove(desk.door, email, password, now())
+            await prove(desk.door, email, password, f"{SESSION}{caller.session_id}", now())
         except InvalidCredentials:
             refused = FieldError("/current_password", "This is not the account's password.")
             raise WrongPassword("The password is wrong.", errors=[refused]) from None

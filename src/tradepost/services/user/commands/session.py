@@ -4,9 +4,11 @@ import math
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.errors import Refusal
+from tradepost.kernel.http.network import network_of
 from tradepost.kernel.ids import new_id
 from tradepost.services.user.domain.account import Account, AccountDisabled, Status
 from tradepost.services.user.domain.password import InvalidCredentials, LoginDelayed
@@ -16,6 +18,9 @@ from tradepost.services.user.passwords import Passwords
 from tradepost.services.user.repository import account as accounts
 from tradepost.services.user.repository import session as sessions
 from tradepost.services.user.repository.session import Origin
+
+ANYWHERE: Final = ""  # the place of failures wherever they come from
+SESSION: Final = "session "  # and its id: the place of who is logged in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +41,16 @@ class Grant:
     refresh_token: str
 
 
-async def prove(door: Door, email: str, password: str, now: datetime) -> tuple[Account, str]:
-    """The account whose password this is, and the password's hash; `email` in lower case, and its turn taken.
-    Errors: InvalidCredentials, LoginDelayed, AccountDisabled, Unavailable."""
+async def prove(door: Door, email: str, password: str, place: str, now: datetime) -> tuple[Account, str]:
+    """The account whose password this is, and the password's hash; `email` in lower case, and its turn taken. `place`
+    is who tries: a network, or a session of the account. Errors: InvalidCredentials, LoginDelayed, AccountDisabled,
+    Unavailable."""
     if door.slows:
-        await _refuse_early(door.db, email, now)
+        await _refuse_early(door.db, email, place, now)
     account, stored = await accounts.find(door.db, email) or (None, None)
     if not await door.passwords.verify(password, stored) or account is None or stored is None:
         if door.slows:
-            await sessions.record_failure(door.db, email, now)
+            await sessions.record_failure(door.db, email, place, now)
         raise InvalidCredentials("E-mail address or password is wrong.")
     if account.status is not Status.ACTIVE:
         raise AccountDisabled("This account was closed; ask the shop.")
@@ -53,7 +59,8 @@ async def prove(door: Door, email: str, password: str, now: datetime) -> tuple[A
 
 async def log_in(door: Door, email: str, password: str, origin: Origin, now: datetime) -> Grant:
     """A new session. Errors: as for `prove`."""
-    account, stored = await prove(door, email, password, now)
+    place = network_of(origin.address)
+    account, stored = await prove(door, email, password, place, now)
     stronger = await door.passwords.hash(password) if door.passwords.is_outdated(stored) else None
     session_id, token = new_id(), text_of(secrets.token_bytes(SECRET_BYTES))
     async with door.db.transaction() as tx:
@@ -64,7 +71,7 @@ async def log_in(door: Door, email: str, password: str, origin: Origin, now: dat
             raise InvalidCredentials("The password was changed just now.")
         account = await accounts.read(tx, account.id)  # its roles may be others than when the password was checked
         await _keep(tx, token, session_id, expires_at)
-        await sessions.clear_failures(tx, email)
+        await sessions.clear_failures(tx, email, place)
         if stronger is not None:
             await accounts.rehash(tx, account.id, stored, stronger)
     return Grant(account=account, session_id=session_id, refresh_token=token)
@@ -91,10 +98,13 @@ async def renew(tx: Tx, token: str, now: datetime) -> Grant | Refusal:
     return Grant(account=account, session_id=row["session_id"], refresh_token=following)
 
 
-async def _refuse_early(db: Database, email: str, now: datetime) -> None:
-    ready_at = await sessions.ready_at(db, email)
-    if ready_at is not None and ready_at > now:
-        wait_s = math.ceil((ready_at - now).total_seconds())
+async def _refuse_early(db: Database, email: str, place: str, now: datetime) -> None:
+    ready_at = await sessions.ready_at(db, email, place)
+    here, anywhere = ready_at.get(place, now), ready_at.get(ANYWHERE, now)
+    if anywhere > max(here, now) and not place.startswith(SESSION) and not await sessions.is_known(db, email, place):
+        here = anywhere
+    if here > now:
+        wait_s = math.ceil((here - now).total_seconds())
         raise LoginDelayed(f"Too many wrong passwords; try again in {wait_s} s.", retry_after_s=wait_s)
 
 

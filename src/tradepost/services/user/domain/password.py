@@ -12,18 +12,19 @@ LENGTH_MIN: Final = 8  # characters
 LENGTH_MAX: Final = 1024  # characters
 
 FREE_FAILURES: Final = 5
+FREE_FAILURES_EVERYWHERE: Final = 100  # NIST SP 800-63B-4, 3.2.2
 LONGEST_DELAY_S: Final = 300
 FORGET_FAILURES: Final = timedelta(days=1)
 
 NewPassword = Annotated[str, Meta(min_length=LENGTH_MIN, max_length=LENGTH_MAX)]
 AnyPassword = Annotated[str, Meta(max_length=LENGTH_MAX)]
 
-DELAYS: Final = (
-    *(timedelta() for _ in range(FREE_FAILURES)),
-    *(timedelta(seconds=min(2**n, LONGEST_DELAY_S)) for n in range(LONGEST_DELAY_S.bit_length() + 1)),
-)
-"""After the nth failure in a row, from the first; the last holds for all that follow. It is a delay and no lock-out,
-so that nobody can keep the owner out for long."""
+_GROWING: Final = tuple(timedelta(seconds=min(2**n, LONGEST_DELAY_S)) for n in range(LONGEST_DELAY_S.bit_length() + 1))
+DELAYS: Final = (*(timedelta() for _ in range(FREE_FAILURES)), *_GROWING)
+"""After the nth failure in a row from one place, from the first; the last holds for all that follow. A place is a
+network, or a session: a stranger's failures delay the stranger."""
+DELAYS_EVERYWHERE: Final = (*(timedelta() for _ in range(FREE_FAILURES_EVERYWHERE)), *_GROWING)
+"""The same for failures from many places, which do not hold up who was logged in from the same place before."""
 
 
 class CommonPassword(Invalid):

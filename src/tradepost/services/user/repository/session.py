@@ -1,12 +1,13 @@
 """Sessions, their refresh tokens, and the failures of those who got none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from tradepost.kernel.database import Database, Row, Tx
-from tradepost.services.user.domain.password import DELAYS, FORGET_FAILURES
+from tradepost.kernel.http.network import network_of
+from tradepost.services.user.domain.password import DELAYS, DELAYS_EVERYWHERE, FORGET_FAILURES
 from tradepost.services.user.domain.session import SESSIONS_LIMIT, expiry
 
 USER_AGENT_LIMIT: Final = 255  # characters kept
@@ -41,14 +42,19 @@ UPDATE session SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL AND
 """
 _FORGET: Final = "UPDATE session SET address = '', user_agent = '' WHERE user_id = $1"
 _FAILED: Final = """
-INSERT INTO login_failure AS failed (email, failures, ready_at, forget_at)
-VALUES ($1, 1, $2::timestamptz + ($4::interval[])[1], $2::timestamptz + $3::interval)
-ON CONFLICT (email) DO UPDATE SET
+INSERT INTO login_failure AS failed (email, place, failures, ready_at, forget_at)
+VALUES ($1, $5, 1, $2::timestamptz + ($4::interval[])[1], $2::timestamptz + $3::interval)
+ON CONFLICT (email, place) DO UPDATE SET
     failures = failed.failures + 1, forget_at = excluded.forget_at,
     ready_at = $2::timestamptz + ($4::interval[])[least(failed.failures + 1, cardinality($4::interval[]))]
 """
-_READY_AT: Final = "SELECT ready_at FROM login_failure WHERE email = $1"
-_CLEAR: Final = "DELETE FROM login_failure WHERE email = $1"
+_READY_AT: Final = "SELECT place, ready_at FROM login_failure WHERE email = $1 AND place IN ($2, '')"
+_ADDRESSES: Final = """
+SELECT session.address FROM session JOIN account ON account.id = session.user_id
+WHERE lower(account.email) = $1 ORDER BY session.id DESC LIMIT $2
+"""
+_CLEAR: Final = "DELETE FROM login_failure WHERE email = $1 AND place IN ($2, '')"
+_CLEAR_ALL: Final = "DELETE FROM login_failure WHERE email = $1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,17 +114,27 @@ async def forget_origins(tx: Tx, user_id: str) -> None:
     await tx.execute(_FORGET, user_id)
 
 
-async def ready_at(db: Database, email: str) -> datetime | None:
-    """Before when another try for this address, in lower case, is refused."""
-    moment: datetime | None = await db.fetchval(_READY_AT, email)
-    return moment
+async def ready_at(db: Database, email: str, place: str) -> Mapping[str, datetime]:
+    """Before when another try for this address, in lower case, is refused: at this place, and as '' at any."""
+    return {row["place"]: row["ready_at"] for row in await db.fetch(_READY_AT, email, place)}
 
 
-async def record_failure(db: Database, email: str, now: datetime, delays: Sequence[timedelta] = DELAYS) -> None:
-    """A wrong password for this address, in lower case."""
-    await db.fetch(_FAILED, email, now, FORGET_FAILURES, list(delays))
+async def is_known(db: Database, email: str, place: str) -> bool:
+    """Whether one of the account's last sessions was begun there."""
+    rows = await db.fetch(_ADDRESSES, email, SESSIONS_LIMIT)
+    return any(network_of(row["address"]) == place for row in rows)
 
 
-async def clear_failures(tx: Tx, email: str) -> None:
-    """The owner has shown up."""
-    await tx.execute(_CLEAR, email)
+async def record_failure(db: Database, email: str, place: str, now: datetime) -> None:
+    """A wrong password for this address, in lower case, from this place."""
+    async with db.transaction() as tx:
+        for where, delays in ((place, DELAYS), ("", DELAYS_EVERYWHERE)):
+            await tx.execute(_FAILED, email, now, FORGET_FAILURES, list(delays), where)
+
+
+async def clear_failures(tx: Tx, email: str, place: str | None = None) -> None:
+    """The owner has shown up, at this place, or in a way that clears them all."""
+    if place is None:
+        await tx.execute(_CLEAR_ALL, email)
+    else:
+        await tx.execute(_CLEAR, email, place)
