@@ -78,3 +78,25 @@ def test_facts_that_were_kept_as_json_give_the_same_message(template: str) -> No
     kept = msgspec.json.decode(msgspec.json.encode(facts))
 
     assert render(template, Channel.EMAIL, kept, "Ada") == render(template, Channel.EMAIL, facts, "Ada")
+
+
+@pytest.mark.parametrize(
+    "link", ["https://evil.example/win", "evil.example", "//evil", "mail me@evil.example", "www.evil.com"]
+)
+def test_no_link_goes_along_with_a_name_or_a_reason_that_somebody_chose(link: str) -> None:
+    facts = {"number": "T-1001", **asdict(SALE.cancelled), "reason": f"see {link} now"}
+    _, body = render("order_cancelled", Channel.EMAIL, facts, f"You won: {link}")
+
+    assert body.startswith("Hello customer,\n\n")
+    assert "evil" not in body
+    assert "Reason" not in body
+    assert "\n\n\n" not in body
+
+
+@pytest.mark.parametrize("name", ["Ada", "J.R. O'Neil-Smith", "Dr. Zoë Müller", "李小龙", "Ada & Bob, flat 3/4"])
+def test_a_name_is_a_name(name: str) -> None:
+    facts = {"number": "T-1001", **asdict(SALE.cancelled), "reason": "ordered_twice"}
+    _, body = render("order_cancelled", Channel.EMAIL, facts, name)
+
+    assert body.startswith(f"Hello {name},\n\n")
+    assert "\n\nReason: ordered twice\n\n" in body

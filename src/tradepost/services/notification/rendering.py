@@ -1,5 +1,6 @@
 """Messages from templates: the first line of an e-mail's is its subject. Compiled once, at the start."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -9,6 +10,10 @@ from tradepost.kernel.money import to_major
 from tradepost.services.notification.domain import CHANNELS, Channel
 
 SUBJECT_LIMIT: Final = 200  # characters
+NOBODY: Final = "customer"  # whose name is none that we would say
+
+# Whoever registers somebody else's address chooses the name, and cancels for a reason of his own: no link goes along.
+_LINK: Final = re.compile(r"//|@|\.\w{2,}")
 
 
 def render(template: str, channel: Channel, facts: Mapping[str, object], name: str) -> tuple[str, str]:
@@ -31,7 +36,7 @@ class _Text:
 
     def write(self, facts: Mapping[str, object], recipient: str) -> str:
         self._facts.clear()
-        self._facts.update(facts, recipient=recipient)
+        self._facts.update(facts, recipient=_linkless(recipient) or NOBODY)
         return "".join(self._parts(self._context))
 
 
@@ -53,6 +58,11 @@ def _in_words(code: str) -> str:
     return code.replace("_", " ")
 
 
+def _linkless(text: str) -> str:
+    """The same, or nothing where it has what a mail program would make a link of."""
+    return "" if _LINK.search(text) else text
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("tradepost.services.notification"),
@@ -62,7 +72,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"money": _money, "in_words": _in_words}
+    environment.filters |= {"money": _money, "in_words": _in_words, "linkless": _linkless}
     return environment
 
 
