@@ -87,6 +87,24 @@ async def test_a_stream_takes_no_room_of_calls_and_ends_when_the_gateway_stops(p
     assert pair.gateway.streams.inside == 0
 
 
+async def test_nobody_has_all_the_streams(pair: Pair) -> None:
+    stream = f"/goods/goods/{GOOD}/stream"
+    open_ = [asyncio.create_task(pair.as_("alice").get(stream)) for _ in range(limits.STREAMS_EACH)]
+    while pair.gateway.streams.inside < limits.STREAMS_EACH:
+        await asyncio.sleep(0)
+    one_more = await pair.as_("alice").get(stream)
+    bobs = asyncio.create_task(pair.as_("bob").get(stream))
+    while pair.gateway.streams.inside <= limits.STREAMS_EACH:
+        await asyncio.sleep(0)
+    assert one_more.error == (429, "rate_limited")
+
+    pair.gateway.stop()
+    ended = await asyncio.wait_for(asyncio.gather(*open_, bobs), 5)
+    again = await pair.as_("alice").get(stream)
+    assert 429 not in {one.status for one in (*ended, again)}
+    assert pair.gateway.streams.inside == 0
+
+
 async def test_every_answer_is_counted_under_its_route(pair: Pair) -> None:
     for path in (f"/goods/goods/{GOOD}", f"/goods/goods/{GOOD}", "/nowhere", "/shelf/a;b"):
         await pair.anyone.get(path)

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from contextlib import nullcontext
 from time import monotonic, perf_counter
 from typing import Any, Final
 
 from tradepost.gateway.limits import (
     CALLS_LIMIT,
     POLICIES,
+    STREAMS_EACH,
     STREAMS_LIMIT,
     UPLOADS_LIMIT,
     Gate,
     Limiter,
+    Shares,
     too_many,
 )
 from tradepost.gateway.nearby import is_from_here
@@ -45,6 +48,7 @@ class Gateway:
     ) -> None:
         self._routes, self._apps, self._verifier, self._seal = routes, apps, verifier, seal
         self._limiters = {rate: Limiter(policy) for rate, policy in POLICIES.items()} if limited else {}
+        self._shares = Shares(STREAMS_EACH)
         self._stopping = asyncio.Event()
         self.calls, self.uploads, self.streams = Gate(CALLS_LIMIT), Gate(UPLOADS_LIMIT), Gate(STREAMS_LIMIT)
 
@@ -102,9 +106,12 @@ class Gateway:
             made = (KEY, new_id().encode())
             headers.append(made)
             added.append(made)
-        if route.is_stream:
-            receive = _until(self._stopping, receive)
-        await self._apps[route.service]({**scope, "headers": headers, "route": route}, receive, send)
+        app, passed = self._apps[route.service], {**scope, "headers": headers, "route": route}
+        if not route.is_stream:
+            await app(passed, receive, send)
+            return
+        with self._shares.one(self._caller(route.endpoint.rate, headers, scope)) if self._limiters else nullcontext():
+            await app(passed, _until(self._stopping, receive), send)
 
     def _limit(self, route: Route, headers: Headers, scope: Message, added: Headers) -> None:
         rate = route.endpoint.rate

@@ -1,7 +1,8 @@
 """How often a caller may call, and how many calls may be under way at once."""
 
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from typing import Final, NamedTuple
@@ -13,6 +14,7 @@ CALLERS_LIMIT: Final = 100_000  # the one that was heard of longest ago is forgo
 CALLS_LIMIT: Final = 500  # under way, as at one instance: about a second of the work that there can be
 UPLOADS_LIMIT: Final = 100  # under way for as long as their clients take, so not among the calls
 STREAMS_LIMIT: Final = 1_000
+STREAMS_EACH: Final = 20  # of one caller, so that none has all of them
 RETRY_AFTER_S: Final = 1
 ROUNDING_S: Final = 1e-9
 
@@ -101,3 +103,24 @@ class Gate:
     def __exit__(self, *_error: object) -> None:
         """One less."""
         self.inside -= 1
+
+
+class Shares:
+    """Lets each caller have so many at once."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._inside: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, caller: str) -> Iterator[None]:
+        """One more of this caller's. Errors: TooMany."""
+        if self._inside[caller] >= self._limit:
+            raise TooMany(f"You have {self._limit} of these open: close one first.", retry_after_s=RETRY_AFTER_S)
+        self._inside[caller] += 1
+        try:
+            yield
+        finally:
+            self._inside[caller] -= 1
+            if not self._inside[caller]:
+                del self._inside[caller]
