@@ -141,8 +141,8 @@ async def _prepare(backing: Backing, parts: Parts) -> None:
     for service in SERVICES:
         if service.name in parts.databases:
             by_url.setdefault(backing.databases[service.name], []).append((service.name, service.package))
+    await process.check_databases(by_url, backing.left)
     for url, schemas in by_url.items():
-        await process.check_database(url, left=backing.left)
         await migrate(url, schemas, backing.secret)
 
 

@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,9 +131,19 @@ def _refuse_half_restored(data: Path) -> None:
         )
 
 
-async def check_database(url: str, *, restoring: bool = False, left: Path | None = None) -> None:
-    """Errors: DatabaseError when the server at `url` doesn't let us in, is too old, or has no shop while one was `left`
-    behind in a data folder; HalfRestored, unless we are `restoring`."""
+async def check_databases(urls: Collection[str], left: Path | None) -> None:
+    """Errors: those of `check_database`; DatabaseError when none of them has a shop, while one was `left` behind."""
+    found = [await check_database(url) for url in urls]
+    if left is not None and not any(found):
+        raise DatabaseError(
+            f"the database has no shop, and {left} has one: move it with `tradepost backup` and `restore`, "
+            "or set TRADEPOST_DATA to another folder to begin anew"
+        )
+
+
+async def check_database(url: str, *, restoring: bool = False) -> bool:
+    """Whether there is a shop in it. Errors: DatabaseError when the server at `url` doesn't let us in, or is too old;
+    HalfRestored, unless we are `restoring`."""
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_S)
     except DATABASE as error:
@@ -142,13 +152,9 @@ async def check_database(url: str, *, restoring: bool = False, left: Path | None
         version = connection.get_server_version()
         if version.major < OLDEST:
             raise DatabaseError(f"the database runs PostgreSQL {version.major}: Tradepost needs {OLDEST} or newer")
-        if left is not None and await connection.fetchval("SELECT to_regclass('log.tick') IS NULL"):
-            raise DatabaseError(
-                f"the database has no shop, and {left} has one: move it with `tradepost backup` and `restore`, "
-                "or set TRADEPOST_DATA to another folder to begin anew"
-            )
         if not restoring and (name := await connection.fetchval(_HALF_RESTORED, RESTORING_SCHEMA)):
             raise HalfRestored(f"a restore into the database {name} is under way or was cut off: then run it again")
+        return bool(await connection.fetchval("SELECT to_regclass('log.tick') IS NOT NULL"))
     finally:
         await connection.close()
 

@@ -89,13 +89,12 @@ async def test_a_stream_takes_no_room_of_calls_and_ends_when_the_gateway_stops(p
 
 async def test_nobody_has_all_the_streams(pair: Pair) -> None:
     stream = f"/goods/goods/{GOOD}/stream"
+    inside = lambda: asyncio.sleep(0, pair.gateway.streams.inside)  # noqa: E731
     open_ = [asyncio.create_task(pair.as_("alice").get(stream)) for _ in range(limits.STREAMS_EACH)]
-    while pair.gateway.streams.inside < limits.STREAMS_EACH:
-        await asyncio.sleep(0)
+    await eventually(inside, lambda count: count == limits.STREAMS_EACH)
     one_more = await pair.as_("alice").get(stream)
     bobs = asyncio.create_task(pair.as_("bob").get(stream))
-    while pair.gateway.streams.inside <= limits.STREAMS_EACH:
-        await asyncio.sleep(0)
+    await eventually(inside, lambda count: count == limits.STREAMS_EACH + 1)
     assert one_more.error == (429, "rate_limited")
 
     pair.gateway.stop()

@@ -93,47 +93,69 @@ async def role(superuser: "asyncpg.Connection[Any]") -> AsyncIterator[str]:
 
 
 async def gets_in(url: str, name: str, secret: str) -> bool:
-    return await module._gets_in(url_as(url, name, secret))
+    try:
+        await (await asyncpg.connect(url_as(url, name, secret))).close()
+    except asyncpg.InvalidAuthorizationSpecificationError:
+        return False
+    return True
 
 
 async def test_another_secret_is_taken_over_unless_somebody_works_with_the_old_one(
     database_url: str, superuser: "asyncpg.Connection[Any]"
 ) -> None:
     async with role(superuser) as name:
-        await module._role(superuser, database_url, name, "old")
-        assert await gets_in(database_url, name, "old")
-        assert not await gets_in(database_url, name, "new")
+
+        async def known(secret: str) -> bool:
+            return await module._gets_in(superuser, database_url, name, secret)
+
+        assert not await known("old")
+        await module._role(superuser, name, "old")
+        assert await known("old")
         worker = await asyncpg.connect(url_as(database_url, name, "old"))
         with pytest.raises(MigrationError, match=rf"work as {name} with another TRADEPOST_SECRET"):
-            await module._role(superuser, database_url, name, "new")
-        assert await gets_in(database_url, name, "old")
+            await known("new")
+        assert await known("old")
         await worker.close()
 
-        async def moved() -> bool:
+        async def alone() -> bool:
             with suppress(MigrationError):  # for a moment the session is still there
-                await module._role(superuser, database_url, name, "new")
-            return await gets_in(database_url, name, "new")
+                return not await known("new")
+            return False
 
-        await eventually(moved, bool)
+        await eventually(alone, bool)
+        await module._role(superuser, name, "new")
+        assert await known("new")
         assert not await gets_in(database_url, name, "old")
 
 
-async def test_a_role_whose_password_is_right_is_left_alone(
-    database_url: str, superuser: "asyncpg.Connection[Any]"
+async def test_a_refusal_comes_before_anything_is_changed(
+    database_url: str, superuser: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = "SELECT rolpassword FROM pg_authid WHERE rolname = $1"
-    async with role(superuser) as name:
-        await module._role(superuser, database_url, name, "secret")
-        before = await superuser.fetchval(kept, name)
-        await module._role(superuser, database_url, name, "secret")
-        assert await superuser.fetchval(kept, name) == before
+    """The reader has nobody at work, and would be given another password, but for the other role."""
+    changed: list[str] = []
+
+    async def first_free_then_at_work(_connection: Any, _url: str, name: str, _secret: str) -> bool:
+        if name == module.READER:
+            return False
+        raise MigrationError("at work")
+
+    async def change(_connection: Any, name: str, _secret: str) -> None:
+        changed.append(name)
+
+    monkeypatch.setattr(module, "_gets_in", first_free_then_at_work)
+    monkeypatch.setattr(module, "_role", change)
+    await superuser.execute("DROP FUNCTION log.tick()")
+    with pytest.raises(MigrationError, match="at work"):
+        await migrate(database_url, PROBE, databases.SECRET)
+    assert changed == []
+    assert await superuser.fetchval("SELECT to_regprocedure('log.tick()') IS NULL")
 
 
 async def test_postgresql_is_never_told_a_password(database_url: str, superuser: "asyncpg.Connection[Any]") -> None:
     said: list[str] = []
     async with role(superuser) as name:
         superuser.add_query_logger(lambda record: said.append(record.query))
-        await module._role(superuser, database_url, name, "secret")
+        await module._role(superuser, name, "secret")
         await superuser.fetchval("SELECT 1")  # asyncpg tells a little later
         assert any("SCRAM-SHA-256$4096:" in query for query in said)
         assert password_of(name, "secret") not in " ".join(said)

@@ -10,12 +10,13 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 JOINED_LIMIT: Final = 64 * 1024  # bytes; copying more than that is no gain
-HEAD_LIMIT: Final = 64 * 1024  # bytes
-HEAD_S: Final = 10.0  # from the connection, or the first byte, to the end of the head
+HEAD_LIMIT: Final = 64 * 1024  # bytes of a head, or between two parts of a body, and a read more
+HEAD_S: Final = 10.0  # from its first byte to its end
 BODY_S: Final = 20.0  # for the rest of the body, and a second more for each ...
 SLOWEST: Final = 500  # bytes of it
-STILL_S: Final = 120.0  # the longest that an upload may stand still
-UNREAD_S: Final = 30.0  # and an answer that is not fetched
+PAUSE_S: Final = 10.0  # the longest that a body may stand still whose call has begun,
+STILL_S: Final = 120.0  # an upload,
+UNREAD_S: Final = 30.0  # and an answer
 
 
 class Joining:
@@ -61,72 +62,90 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._until: float | None = None  # the client must have sent what we wait for
-        self._unread_since: float | None = None
-        self._head: int | None = None  # bytes of the one that is under way
+        self._still_s = STILL_S
+        self._in_head = False
+        self._loose = 0  # bytes since the beginning of the head, or the last part of the body
         self._begin: Callable[[], None] | None = None  # what waits for its body
+        self._unread: tuple[float, int] | None = None  # since when so many bytes were not fetched
+        self._closing_since: float | None = None
+
+    @property
+    def _is_between(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: Any) -> None:
         """The client is there."""
         super().connection_made(Joining(transport, self.loop))  # type: ignore[arg-type]
-        self._until = self.loop.time() + HEAD_S
+        self._until = self.loop.time() + self.timeout_keep_alive
 
     def data_received(self, data: bytes) -> None:
         """The client has sent something."""
-        if self._until is None and (self.cycle is None or self.cycle.response_complete):
+        if self._until is None and self._is_between:
             self._until = self.loop.time() + HEAD_S
+        self._loose += len(data)
         super().data_received(data)
-        if self._head is not None:
-            self._head += len(data)
-            if self._head > HEAD_LIMIT:
-                self._refuse(b"431 Request Header Fields Too Large")
+        if self._loose > HEAD_LIMIT and (self._in_head or self._until is not None):
+            self._refuse(b"431 Request Header Fields Too Large")
 
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
-        self._head = 0
+        self._in_head, self._loose = True, 0
+        if self._is_between:
+            self._until = self.loop.time() + HEAD_S
 
     def on_headers_complete(self) -> None:
-        """Its end."""
-        self._head, self._until = None, self.loop.time() + BODY_S
+        """Its end. Whatever comes in trailers is nobody's."""
+        self._in_head, self._loose, self._still_s = False, 0, STILL_S
+        self._until = self.loop.time() + BODY_S
         super().on_headers_complete()
+        self.headers = []
 
     def on_body(self, body: bytes) -> None:
         """A part of it."""
         super().on_body(body)
+        self._loose = 0
         if self._until is not None:
-            self._until = min(self._until + len(body) / SLOWEST, self.loop.time() + STILL_S)
+            self._until = min(self._until + len(body) / SLOWEST, self.loop.time() + self._still_s)
         if len(self.cycle.body) > HIGH_WATER_LIMIT:
             self._release()
 
     def on_message_complete(self) -> None:
-        """All of it."""
+        """All of it, for a call that may have been answered before."""
         super().on_message_complete()
-        self._until = None
+        self._loose = 0
+        self._until = self.loop.time() + self.timeout_keep_alive if self._is_between else None
         self._release()
 
     def pause_writing(self) -> None:
         """The client does not fetch what is sent."""
         super().pause_writing()
-        self._unread_since = self.loop.time()
+        self._unread = self.loop.time(), self.transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         """It does again."""
         super().resume_writing()
-        self._unread_since = None
+        self._unread = None
 
     def shutdown(self) -> None:
         """No more calls, please."""
         if self._begin is not None:
-            self.transport.close()
+            self._refuse(b"503 Service Unavailable")
         super().shutdown()
 
     def look(self, now: float) -> None:
         """Called about once a second: give up a client that has kept us waiting for too long."""
-        if self._unread_since is not None and now > self._unread_since + UNREAD_S:
+        if self.transport.is_closing():
+            self._closing_since = self._closing_since or now
+            if now > self._closing_since + UNREAD_S:
+                self.transport.abort()
+        elif self._unread is not None and (left := self.transport.get_write_buffer_size()) < self._unread[1]:
+            self._unread = now, left
+        elif self._unread is not None and now > self._unread[0] + UNREAD_S:
             self.transport.abort()
         elif self._until is not None and now > self._until:
-            if self.flow.read_paused:  # it is we who don't read
-                self._until = now + BODY_S
+            if self.flow.read_paused or (not self._is_between and self.cycle.waiting_for_100_continue):
+                self._until = now + BODY_S  # it is we who are late
             else:
                 self._refuse(b"408 Request Timeout")
 
@@ -144,12 +163,14 @@ class Protocol(HttpToolsProtocol):
     def _release(self) -> None:
         begin, self._begin = self._begin, None
         if begin is not None:
+            self._still_s = PAUSE_S
+            if self._until is not None:
+                self._until = min(self._until, self.loop.time() + PAUSE_S)
             begin()
 
     def _refuse(self, status: bytes) -> None:
         """Close the connection, and say why where an answer can still be one."""
-        is_between, in_head = self.cycle is None or self.cycle.response_complete, self._head is not None
-        if in_head if is_between else not self.cycle.response_started:
+        if not self.pipeline and (self._in_head if self._is_between else not self.cycle.response_started):
             self.transport.write(b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status)
-        self._until, self._head, self._begin = None, None, None
+        self._until, self._in_head, self._begin = None, False, None
         self.transport.close()

@@ -21,6 +21,7 @@ READER: Final = "tradepost_log"
 KERNEL: Final = "tradepost.kernel"
 ROUNDS: Final = 4096  # of PBKDF2, as PostgreSQL itself
 CONNECT_S: Final = 10.0
+SAYS_HOW: Final = 16  # the first major version that tells how a session was let in
 
 
 class MigrationError(RuntimeError):
@@ -64,14 +65,16 @@ async def migrate(url: str, schemas: Sequence[tuple[str, str]], secret: str) -> 
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         for schema, package in schemas:
             await _refuse_newer(connection, schema, package)
+        roles = [READER, *(role_of(schema) for schema, _ in schemas)]
+        strangers = [role for role in roles if not await _gets_in(connection, url, role, secret)]
         if await connection.fetchval("SELECT to_regclass('log.tick') IS NULL"):
             async with connection.transaction():
                 await connection.execute(files(KERNEL).joinpath("log/schema.sql").read_text())
         async with connection.transaction():
             await connection.execute(files(KERNEL).joinpath("log/functions.sql").read_text())
-        await _role(connection, url, READER, secret)
+        for role in strangers:
+            await _role(connection, role, secret)
         for schema, package in schemas:
-            await _role(connection, url, role_of(schema), secret)
             await _schema(connection, schema, package)
         await _grant_reader(connection)
     finally:
@@ -122,34 +125,39 @@ async def _apply(connection: Any, schema: str, migration: Migration) -> None:
         raise MigrationError(f"{schema}: {migration.name} failed, nothing of it was kept: {error}") from error
 
 
-async def _role(connection: Any, url: str, role: str, secret: str) -> None:
-    """Create the role, or give it the password that belongs to the secret, if it has another. Errors: MigrationError
-    when processes are at work under it, which would not get in any more."""
-    exists = await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role)
-    if exists and await _gets_in(url_as(url, role, secret)):
-        return
-    if exists and await connection.fetchval("SELECT true FROM pg_stat_activity WHERE usename = $1 LIMIT 1", role):
-        raise MigrationError(
-            f"other processes work as {role} with another TRADEPOST_SECRET: set theirs here, "
-            "or stop them all to change it"
-        )
-    verb, verifier = "ALTER" if exists else "CREATE", _verifier(password_of(role, secret))
+async def _gets_in(connection: Any, url: str, role: str, secret: str) -> bool:
+    """Whether the role is there and has the password that belongs to the secret. Errors: MigrationError when it has
+    another while processes are at work under it, which would not get in any more; or when that can't be found out."""
+    if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
+        return False
     try:
-        await connection.execute(f"{verb} ROLE \"{role}\" LOGIN PASSWORD '{verifier}'")
+        own = await asyncpg.connect(url_as(url, role, secret), timeout=CONNECT_S)
+    except asyncpg.InvalidAuthorizationSpecificationError:
+        if await connection.fetchval("SELECT true FROM pg_stat_activity WHERE usename = $1 LIMIT 1", role):
+            raise MigrationError(
+                f"other processes work as {role} with another TRADEPOST_SECRET: set theirs here, "
+                "or stop them all to change it"
+            ) from None
+        return False
+    except (asyncpg.PostgresError, OSError, TimeoutError) as error:
+        raise MigrationError(f"{role} can't be tried: {str(error) or type(error).__name__}") from error
+    try:  # a server that asks this address for no password says nothing about it; before 16 it does not tell us so
+        told = connection.get_server_version().major < SAYS_HOW or await own.fetchval("SELECT system_user IS NOT NULL")
+        return bool(told)
+    finally:
+        await own.close()
+
+
+async def _role(connection: Any, role: str, secret: str) -> None:
+    """Create the role, or give it the password that belongs to the secret."""
+    verb = "ALTER" if await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role) else "CREATE"
+    try:
+        await connection.execute(f"{verb} ROLE \"{role}\" LOGIN PASSWORD '{_verifier(password_of(role, secret))}'")
     except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
         pass  # roles belong to the cluster: the migration of another database came first
     except asyncpg.InternalServerError as error:
         if "concurrently updated" not in str(error):
             raise
-
-
-async def _gets_in(url: str) -> bool:
-    try:
-        connection = await asyncpg.connect(url, timeout=CONNECT_S)
-    except asyncpg.InvalidAuthorizationSpecificationError:
-        return False
-    await connection.close()
-    return True
 
 
 def _verifier(password: str) -> str:

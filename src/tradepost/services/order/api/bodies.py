@@ -10,8 +10,8 @@ from tradepost.services.order.domain.order import Status
 DEFAULT_METHOD: Final = "pm_card_visa"  # the simulator's card that succeeds
 LINES: Final = 500
 
-# Any provider's name for one, and no card's number.
-PaymentMethod = Annotated[str, Meta(pattern="^[A-Za-z][A-Za-z0-9_-]*$", min_length=1, max_length=100)]
+# A provider's name for one: it begins with a letter, and so is no card's number.
+PaymentMethod = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_-]*\Z", min_length=1, max_length=100)]
 Sku = Annotated[str, Meta(min_length=1, max_length=255)]
 
 

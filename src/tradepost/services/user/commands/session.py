@@ -20,6 +20,7 @@ from tradepost.services.user.repository import session as sessions
 from tradepost.services.user.repository.session import Origin
 
 ANYWHERE: Final = ""  # the place of failures wherever they come from
+UNKNOWN: Final = "unknown"  # that of who has no address
 SESSION: Final = "session "  # and its id: the place of who is logged in
 
 
@@ -59,7 +60,7 @@ async def prove(door: Door, email: str, password: str, place: str, now: datetime
 
 async def log_in(door: Door, email: str, password: str, origin: Origin, now: datetime) -> Grant:
     """A new session. Errors: as for `prove`."""
-    place = network_of(origin.address)
+    place = network_of(origin.address) or UNKNOWN
     account, stored = await prove(door, email, password, place, now)
     stronger = await door.passwords.hash(password) if door.passwords.is_outdated(stored) else None
     session_id, token = new_id(), text_of(secrets.token_bytes(SECRET_BYTES))

@@ -51,9 +51,11 @@ ON CONFLICT (email, place) DO UPDATE SET
 _READY_AT: Final = "SELECT place, ready_at FROM login_failure WHERE email = $1 AND place IN ($2, '')"
 _ADDRESSES: Final = """
 SELECT session.address FROM session JOIN account ON account.id = session.user_id
-WHERE lower(account.email) = $1 ORDER BY session.id DESC LIMIT $2
+WHERE lower(account.email) = $1 AND session.revoked_at IS NULL ORDER BY session.id DESC LIMIT $2
 """
-_CLEAR: Final = "DELETE FROM login_failure WHERE email = $1 AND place IN ($2, '')"
+# Whoever writes two of these begins with the common one.
+_CLEAR_COMMON: Final = "DELETE FROM login_failure WHERE email = $1 AND place = ''"
+_CLEAR_PLACE: Final = "DELETE FROM login_failure WHERE email = $1 AND place = $2"
 _CLEAR_ALL: Final = "DELETE FROM login_failure WHERE email = $1"
 
 
@@ -120,7 +122,7 @@ async def ready_at(db: Database, email: str, place: str) -> Mapping[str, datetim
 
 
 async def is_known(db: Database, email: str, place: str) -> bool:
-    """Whether one of the account's last sessions was begun there."""
+    """Whether one of the account's open sessions was begun there."""
     rows = await db.fetch(_ADDRESSES, email, SESSIONS_LIMIT)
     return any(network_of(row["address"]) == place for row in rows)
 
@@ -128,13 +130,14 @@ async def is_known(db: Database, email: str, place: str) -> bool:
 async def record_failure(db: Database, email: str, place: str, now: datetime) -> None:
     """A wrong password for this address, in lower case, from this place."""
     async with db.transaction() as tx:
-        for where, delays in ((place, DELAYS), ("", DELAYS_EVERYWHERE)):
+        for where, delays in (("", DELAYS_EVERYWHERE), (place, DELAYS)):
             await tx.execute(_FAILED, email, now, FORGET_FAILURES, list(delays), where)
 
 
 async def clear_failures(tx: Tx, email: str, place: str | None = None) -> None:
     """The owner has shown up, at this place, or in a way that clears them all."""
+    await tx.execute(_CLEAR_COMMON, email)
     if place is None:
         await tx.execute(_CLEAR_ALL, email)
     else:
-        await tx.execute(_CLEAR, email, place)
+        await tx.execute(_CLEAR_PLACE, email, place)
