@@ -3,7 +3,6 @@ system and one packet where there were two, and that our patience with clients e
 with bodies that do not come, and with answers that are not fetched."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -65,7 +64,8 @@ class Protocol(HttpToolsProtocol):
         self._still_s = STILL_S
         self._in_head = False
         self._loose = 0  # bytes since the beginning of the head, or the last part of the body
-        self._begin: Callable[[], None] | None = None  # what waits for its body
+        self._feeding = False  # the parser, from which a call mostly comes out whole
+        self._held: tuple[Any, Any] | None = None  # a call that waits for its body, and its application
         self._unread: tuple[float, int] | None = None  # since when so many bytes were not fetched
         self._closing_since: float | None = None
 
@@ -83,7 +83,11 @@ class Protocol(HttpToolsProtocol):
         if self._until is None and self._is_between:
             self._until = self.loop.time() + HEAD_S
         self._loose += len(data)
+        self._feeding = True
         super().data_received(data)
+        self._feeding = False
+        if self._held is not None and not self.transport.is_closing():
+            self._consider(*self._held)
         if self._loose > HEAD_LIMIT and (self._in_head or self._until is not None):
             self._refuse(b"431 Request Header Fields Too Large")
 
@@ -129,7 +133,7 @@ class Protocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """No more calls, please."""
-        if self._begin is not None:
+        if self._held is not None:
             self._refuse(b"503 Service Unavailable")
         super().shutdown()
 
@@ -150,27 +154,34 @@ class Protocol(HttpToolsProtocol):
                 self._refuse(b"408 Request Timeout")
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        begins_early = getattr(app, "begins_early", None)
-        if not cycle.more_body or (begins_early is not None and begins_early(cycle.scope)):
+        if not cycle.more_body:
             super()._start_asgi_task(cycle, app)
             return
-        if cycle.waiting_for_100_continue:
+        self._held = cycle, app
+        if not self._feeding:
+            self._consider(cycle, app)
+
+    def _consider(self, cycle: Any, app: Any) -> None:
+        """A call whose body is not here: begin an upload, and say that others may go on."""
+        begins_early = getattr(app, "begins_early", None)
+        if begins_early is not None and begins_early(cycle.scope):
+            self._held = None
+            super()._start_asgi_task(cycle, app)
+        elif cycle.waiting_for_100_continue:
             cycle.waiting_for_100_continue = False
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        start = super()._start_asgi_task
-        self._begin = lambda: start(cycle, app)
 
     def _release(self) -> None:
-        begin, self._begin = self._begin, None
-        if begin is not None:
-            self._still_s = PAUSE_S
-            if self._until is not None:
-                self._until = min(self._until, self.loop.time() + PAUSE_S)
-            begin()
+        if self._held is None:
+            return
+        (cycle, app), self._held = self._held, None
+        if self._until is not None:
+            self._still_s, self._until = PAUSE_S, min(self._until, self.loop.time() + PAUSE_S)
+        super()._start_asgi_task(cycle, app)
 
     def _refuse(self, status: bytes) -> None:
         """Close the connection, and say why where an answer can still be one."""
         if not self.pipeline and (self._in_head if self._is_between else not self.cycle.response_started):
             self.transport.write(b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status)
-        self._until, self._in_head, self._begin = None, False, None
+        self._until, self._in_head, self._held = None, False, None
         self.transport.close()
