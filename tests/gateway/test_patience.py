@@ -1,6 +1,8 @@
 """Who keeps the server waiting takes nobody's place, and is given up."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -114,6 +116,30 @@ async def test_a_body_that_does_not_come_takes_nobodys_place() -> None:
     assert client.after(BODY_S - 1) == "open"
     assert client.after(BODY_S + 1) == "closed"
     assert (client.answers, client.seen) == ([b"408 Request Timeout"], [])
+
+
+async def test_what_waited_for_its_body_goes_with_the_connection() -> None:
+    client = Client()
+    await client.send(POST % 5, b"hel")
+    gone = weakref.ref(client.connection)
+    client.connection.connection_lost(None)
+    gc.disable()
+    try:
+        client.connection = None
+        await turn()
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+async def test_who_had_to_wait_for_his_turn_has_all_his_time() -> None:
+    client = Client()
+    await client.send(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n" + POST % 5)
+    client.connection._until = client._began + 0.5
+    client.connection.flow.read_paused = True
+    assert client.after(0.4) == "open"
+    client.connection.flow.read_paused = False
+    assert client.after(BODY_S) == "open"
 
 
 async def test_a_body_in_pieces_is_taken_whole() -> None:

@@ -67,7 +67,6 @@ class Protocol(HttpToolsProtocol):
         self._feeding = False  # the parser, from which a call mostly comes out whole
         self._held: tuple[Any, Any] | None = None  # a call that waits for its body, and its application
         self._unread: tuple[float, int] | None = None  # since when so many bytes were not fetched
-        self._closing_since: float | None = None
 
     @property
     def _is_between(self) -> bool:
@@ -121,13 +120,8 @@ class Protocol(HttpToolsProtocol):
         self._until = self.loop.time() + self.timeout_keep_alive if self._is_between else None
         self._release()
 
-    def pause_writing(self) -> None:
-        """The client does not fetch what is sent."""
-        super().pause_writing()
-        self._unread = self.loop.time(), self.transport.get_write_buffer_size()
-
     def resume_writing(self) -> None:
-        """It does again."""
+        """The client fetches again what is sent."""
         super().resume_writing()
         self._unread = None
 
@@ -137,20 +131,27 @@ class Protocol(HttpToolsProtocol):
             self._refuse(b"503 Service Unavailable")
         super().shutdown()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone, and so is what waited: a call that was never begun would hold on to us."""
+        super().connection_lost(exc)
+        for cycle in (self.cycle, *(waiting for waiting, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.on_response = _nothing
+        self.pipeline.clear()
+        self._held = None
+
     def look(self, now: float) -> None:
         """Called about once a second: give up a client that has kept us waiting for too long."""
-        if self.transport.is_closing():
-            self._closing_since = self._closing_since or now
-            if now > self._closing_since + UNREAD_S:
+        if self.transport.is_closing() or self.flow.write_paused:
+            left = self.transport.get_write_buffer_size()
+            if self._unread is None or left < self._unread[1]:
+                self._unread = now, left
+            elif now > self._unread[0] + UNREAD_S:
                 self.transport.abort()
-        elif self._unread is not None and (left := self.transport.get_write_buffer_size()) < self._unread[1]:
-            self._unread = now, left
-        elif self._unread is not None and now > self._unread[0] + UNREAD_S:
-            self.transport.abort()
-        elif self._until is not None and now > self._until:
+        elif self._until is not None:
             if self.flow.read_paused or (not self._is_between and self.cycle.waiting_for_100_continue):
-                self._until = now + BODY_S  # it is we who are late
-            else:
+                self._until = max(self._until, now + BODY_S)  # it is we who are late
+            elif now > self._until:
                 self._refuse(b"408 Request Timeout")
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
@@ -158,7 +159,8 @@ class Protocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
             return
         self._held = cycle, app
-        if not self._feeding:
+        if not self._feeding:  # it waited for its turn
+            self._until = self.loop.time() + BODY_S
             self._consider(cycle, app)
 
     def _consider(self, cycle: Any, app: Any) -> None:
@@ -169,6 +171,7 @@ class Protocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
         elif cycle.waiting_for_100_continue:
             cycle.waiting_for_100_continue = False
+            self._until = self.loop.time() + BODY_S
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _release(self) -> None:
@@ -185,3 +188,7 @@ class Protocol(HttpToolsProtocol):
             self.transport.write(b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status)
         self._until, self._in_head, self._held = None, False, None
         self.transport.close()
+
+
+def _nothing() -> None:
+    """To be done when nobody is there any more."""
