@@ -22,6 +22,7 @@ from tradepost.kernel import runtime
 from tradepost.kernel.auth import Verifier
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
+from tradepost.kernel.log.consumer import Consumer
 from tradepost.kernel.log.subscription import Group, on
 from tradepost.kernel.log.ticks import Rebased
 from tradepost.kernel.runtime import Running, Site
@@ -68,14 +69,21 @@ async def test_everything_is_healthy_and_ready(shop: Shop) -> None:
     assert (live.status, live.json) == (200, {"status": "alive"})
 
 
-async def test_a_log_that_was_exchanged_takes_no_other_figure_along(database_url: str, tmp_path: Path) -> None:
+@asynccontextmanager
+async def gossiping(database_url: str, data: Path) -> AsyncIterator[tuple[Shop, Consumer]]:
+    """A shop whose only group is there."""
     group = Group("gossip", (on(UserErased, ignore),))
     service = Service(name="probe", package="tests.probe", open=open_desk, endpoints=GOODS, groups=(group,))
-    async with runtime.run([service], site(database_url, tmp_path)) as running:
+    async with runtime.run([service], site(database_url, data)) as running:
         shop = Shop(running, open_gateway([service], running, Verifier({}, "tradepost"), limited=True))
         (consumer,) = await eventually(lambda: asyncio.sleep(0, running.consumers), bool)
+        yield shop, consumer
+
+
+async def test_a_log_that_was_exchanged_takes_no_other_figure_along(database_url: str, tmp_path: Path) -> None:
+    async with gossiping(database_url, tmp_path) as (shop, consumer):
         await eventually(lambda: asyncio.sleep(0, consumer.position), bool)
-        running.clocks["user"]._rebased = Rebased("exchanged")
+        shop.running.clocks["user"]._rebased = Rebased("exchanged")
         figures = await shop.anyone.get("/metrics")
 
     assert figures.status == 200
@@ -83,11 +91,7 @@ async def test_a_log_that_was_exchanged_takes_no_other_figure_along(database_url
 
 
 async def test_a_consumer_that_has_stopped_is_told_with_its_reason(database_url: str, tmp_path: Path) -> None:
-    group = Group("gossip", (on(UserErased, ignore),))
-    service = Service(name="probe", package="tests.probe", open=open_desk, endpoints=GOODS, groups=(group,))
-    async with runtime.run([service], site(database_url, tmp_path)) as running:
-        shop = Shop(running, open_gateway([service], running, Verifier({}, "tradepost"), limited=True))
-        (consumer,) = await eventually(lambda: asyncio.sleep(0, running.consumers), bool)
+    async with gossiping(database_url, tmp_path) as (shop, consumer):
         consumer.stopped = "21 keys parked in a minute"
         health, ready, live = [await shop.anyone.get(path) for path in ("/health", "/readyz", "/livez")]
         figures = (await shop.anyone.get("/metrics")).body.decode()

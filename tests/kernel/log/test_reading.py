@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import asyncpg
@@ -122,31 +123,24 @@ async def test_each_takes_out_its_types_and_slots(database: Database, database_u
         assert keys(await end.piece(first, cur, ALL_SLOTS, ["probe.other"])) == []
 
 
-async def test_more_than_a_piece_is_left_to_each_reader_but_its_first_for_who_wants_all(
-    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("module", [batch, reading])
+async def test_more_than_a_piece_is_left_to_each_reader(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, module: ModuleType
 ) -> None:
-    monkeypatch.setattr(batch, "PIECE_EVENTS", 3)
+    """Whether one part has more, or all of them together; the first of one is for whoever wants all that is read."""
+    monkeypatch.setattr(module, "PIECE_EVENTS", 3)
+    everything = [*TYPES, "probe.other"]
     async with ticking(database_url) as ticks:
         end, first = ticks.reading("probe"), ticks.newest
-        end.want([*TYPES, "probe.other"])
+        end.want(everything)
         await happened(database, ticks, "a", "b", "c", "d")
         cur, piece = await part(end, first)
         assert piece is None
-        assert await end.piece(first, cur, (0, 14), [*TYPES, "probe.other"]) is None
-        piece = await end.piece(first, cur, ALL_SLOTS, ["probe.other", *TYPES])
-        assert (keys(piece), piece and piece.found) == (["a", "b", "c"], 4)
-
-
-async def test_parts_with_more_than_a_piece_together_are_left_to_each_reader(
-    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reading, "PIECE_EVENTS", 3)
-    async with ticking(database_url) as ticks:
-        end, first = ticks.reading("probe"), ticks.newest
-        end.want([*TYPES, "probe.other"])
-        await happened(database, ticks, "a", "b", "c", "d")
-        _, piece = await part(end, first)
-        assert piece is None
+        assert await end.piece(first, cur, (1, 15), everything) is None
+        whole = await end.piece(first, cur, ALL_SLOTS, everything[::-1])
+    assert keys(whole) == ["a", "b", "c", "d"][: batch.PIECE_EVENTS]
+    assert whole is not None
+    assert whole.found == 4
 
 
 async def test_a_gap_ends_what_follows(database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,23 +79,27 @@ async def _give_up(database: Database) -> None:
             raise GivenUp
 
 
-async def all_of(
+async def pieces_of(
     ticks: Ticks, prev: Tick, cur: Tick, slots: tuple[int, int], types: Sequence[str] | None, *, on: bool
-) -> list[int]:
+) -> list[list[int]]:
     """The ids of all events, by pieces: read `on`, or each as if nothing was known of the others."""
     wanted: dict[str, Any] = {"slots": slots, "types": types}
     piece = await read_piece(ticks.pool, "probe", prev, cur, after=0, **wanted)
-    ids: list[int] = []
+    pieces: list[list[int]] = []
     while piece.events:
-        ids += [event.position for event in piece.events]
+        pieces.append([event.position for event in piece.events])
         _, rest = piece.cut(len(piece.events))
         if not on:
-            piece = await read_piece(ticks.pool, "probe", prev, cur, after=ids[-1], **wanted)
+            piece = await read_piece(ticks.pool, "probe", prev, cur, after=pieces[-1][-1], **wanted)
         elif piece.complete:
             break
         else:
-            piece = await read_on(ticks.pool, "probe", prev, cur, rest, after=ids[-1], **wanted)
-    return ids
+            piece = await read_on(ticks.pool, "probe", prev, cur, rest, after=pieces[-1][-1], **wanted)
+    return pieces
+
+
+async def all_of(*which: Any, on: bool) -> list[int]:
+    return [id_ for piece in await pieces_of(*which, on=on) for id_ in piece]
 
 
 @pytest.mark.parametrize("most", [1, 3, 7, 50, 1_000])
@@ -126,13 +130,7 @@ async def test_a_piece_read_on_keeps_to_its_size(
         await move(database, *(f"small-{n}" for n in range(3)))
         await ticks.pool.fetchval("SELECT log.tick()")
         cur = await ticks.last()
-        wanted: dict[str, Any] = {"slots": ALL_SLOTS, "types": None}
-        piece = await read_piece(ticks.pool, "probe", prev, cur, after=0, **wanted)
-        sizes = [len(piece.events)]
-        while not piece.complete:
-            _, rest = piece.cut(len(piece.events))
-            piece = await read_on(ticks.pool, "probe", prev, cur, rest, after=piece.events[-1].position, **wanted)
-            sizes.append(len(piece.events))
+        sizes = [len(piece) for piece in await pieces_of(ticks, prev, cur, ALL_SLOTS, None, on=True)]
     assert sizes == [1, 1, 1, 1, 1, 3]
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from tradepost.console.databases import GROUPS, Connections
-from tradepost.kernel.log.batch import Raw, raw
+from tradepost.kernel.log.batch import RAW_COLUMNS, Raw, raw
 from tradepost.kernel.log.lag import id_at
 from tradepost.main import SERVICES
 
@@ -16,20 +16,18 @@ NEAR_EVENTS: Final = 20_000  # of a log, among which what an event led to is loo
 SKEW: Final = timedelta(minutes=5)  # between an event's own time and that in its id
 LIMIT: Final = 10_000
 
-_COLUMNS: Final = """id, event_id::text AS event_id, type, key, slot, sequence, at, correlation_id,
-    causation_id::text AS causation_id, traceparent, data"""
 _NEWEST: Final = f"""
-SELECT {_COLUMNS} FROM "{{source}}".event
+SELECT {RAW_COLUMNS} FROM "{{source}}".event
 WHERE ($1::text IS NULL OR type = $1) AND ($2::text IS NULL OR key = $2) ORDER BY id DESC LIMIT $3
 """
-_OF_KEYS: Final = f'SELECT {_COLUMNS} FROM "{{source}}".event WHERE key = ANY ($1::text[]) ORDER BY id LIMIT {LIMIT}'
+_OF_KEYS: Final = f'SELECT {RAW_COLUMNS} FROM "{{source}}".event WHERE key = ANY ($1::text[]) ORDER BY id LIMIT {LIMIT}'
 
 _IN_RANGE: Final = f"""
-SELECT {_COLUMNS} FROM "{{source}}".event WHERE id >= $1 AND id < $2 AND event_id = $3::uuid
+SELECT {RAW_COLUMNS} FROM "{{source}}".event WHERE id >= $1 AND id < $2 AND event_id = $3::uuid
 """
-_ANYWHERE: Final = f'SELECT {_COLUMNS} FROM "{{source}}".event WHERE event_id = $1::uuid'
+_ANYWHERE: Final = f'SELECT {RAW_COLUMNS} FROM "{{source}}".event WHERE event_id = $1::uuid'
 _CAUSED: Final = f"""
-SELECT {_COLUMNS} FROM (SELECT * FROM "{{source}}".event WHERE id >= $1 ORDER BY id LIMIT {NEAR_EVENTS}) AS near
+SELECT {RAW_COLUMNS} FROM (SELECT * FROM "{{source}}".event WHERE id >= $1 ORDER BY id LIMIT {NEAR_EVENTS}) AS near
 WHERE causation_id = $2::uuid
 """
 

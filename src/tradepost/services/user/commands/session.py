@@ -17,9 +17,8 @@ from tradepost.services.user.domain.session import InvalidRefreshToken, RefreshT
 from tradepost.services.user.passwords import Passwords
 from tradepost.services.user.repository import account as accounts
 from tradepost.services.user.repository import session as sessions
-from tradepost.services.user.repository.session import Origin
+from tradepost.services.user.repository.session import ANYWHERE, Origin
 
-ANYWHERE: Final = ""  # the place of failures wherever they come from
 UNKNOWN: Final = "unknown"  # that of who has no address
 SESSION: Final = "session "  # and its id: the place of who is logged in
 

@@ -10,6 +10,7 @@ from tradepost.kernel.http.network import network_of
 from tradepost.services.user.domain.password import DELAYS, DELAYS_EVERYWHERE, FORGET_FAILURES
 from tradepost.services.user.domain.session import SESSIONS_LIMIT, expiry
 
+ANYWHERE: Final = ""  # the place of failures wherever they come from
 USER_AGENT_LIMIT: Final = 255  # characters kept
 
 # FOR SHARE waits for who closes the account or changes the password just now, and then finds nothing to log in to.
@@ -130,7 +131,7 @@ async def is_known(db: Database, email: str, place: str) -> bool:
 async def record_failure(db: Database, email: str, place: str, now: datetime) -> None:
     """A wrong password for this address, in lower case, from this place."""
     async with db.transaction() as tx:
-        for where, delays in (("", DELAYS_EVERYWHERE), (place, DELAYS)):
+        for where, delays in ((ANYWHERE, DELAYS_EVERYWHERE), (place, DELAYS)):
             await tx.execute(_FAILED, email, now, FORGET_FAILURES, list(delays), where)
 
 
