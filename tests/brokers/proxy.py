@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from pathlib import Path
 from typing import Final, Literal
 
 from brokers.node import HOST
@@ -61,6 +62,16 @@ class Proxy:
         self._refuses = self._holds = False
         for link in self._links:
             link.flow()
+
+    def unread(self) -> int:
+        """Bytes that passed down and that no client has read: here, and in the sockets' buffers, as Linux tells."""
+        port = f":{self.port:04X}"
+        count = sum(link.near.waiting for link in self._links)
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, here, there, _, queues, *_ = line.split()
+            sent, received = (int(size, 16) for size in queues.split(":"))
+            count += sent * here.endswith(port) + received * there.endswith(port)
+        return count
 
     def renamed(self, data: bytes) -> bytes:
         """What the client gets to read. An answer that tells addresses is short and comes in one piece."""
@@ -142,6 +153,11 @@ class _Side(asyncio.Protocol):
     @property
     def takes(self) -> bool:
         return self.transport is not None and not self._full
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the socket has not taken yet."""
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     def read(self, wanted: bool) -> None:
         if self.transport is not None and not self.transport.is_closing():

@@ -5,6 +5,7 @@ with bodies that do not come, and with answers that are not fetched."""
 import asyncio
 from typing import Any, Final
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -16,6 +17,7 @@ SLOWEST: Final = 500  # bytes of it
 PAUSE_S: Final = 10.0  # the longest that a body may stand still whose call has begun,
 STILL_S: Final = 120.0  # an upload,
 UNREAD_S: Final = 30.0  # and an answer
+OFFER: Final = (b"connection", b"upgrade", b"http2-settings")  # the headers of one
 
 
 class Joining:
@@ -53,6 +55,25 @@ class Joining:
             self._transport.write(held)
 
 
+class Parser(HttpRequestParser):
+    """A call that offers to go on in another protocol (h2c, in the first one of Java's own client) is read on as the
+    HTTP/1.1 that it is, and the offer is left out. The parser alone would stop at the end of its head."""
+
+    def __init__(self, protocol: "Protocol") -> None:
+        super().__init__(protocol)
+        self._protocol = protocol
+        self.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]
+        """Errors: HttpParserError."""
+        try:
+            super().feed_data(data)
+        except HttpParserUpgrade as offer:
+            plain = self._protocol.plain_head() + data[offer.args[0] :]
+            self._protocol.parser = parser = Parser(self._protocol)
+            parser.feed_data(plain)
+
+
 class Protocol(HttpToolsProtocol):
     """One connection of a client. A call begins when all of it is here, or too much to wait for: who sends a head and
     no body takes nobody's place. An application may have a method `begins_early`, which says of a scope that it is an
@@ -60,6 +81,7 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.parser = Parser(self)
         self._until: float | None = None  # the client must have sent what we wait for
         self._still_s = STILL_S
         self._in_head = False
@@ -67,6 +89,21 @@ class Protocol(HttpToolsProtocol):
         self._feeding = False  # the parser, from which a call mostly comes out whole
         self._held: tuple[Any, Any] | None = None  # a call that waits for its body, and its application
         self._unread: tuple[float, int] | None = None  # since when so many bytes were not fetched
+
+    def plain_head(self) -> bytes:
+        """The one that was read last, without its offer. Errors: HttpParserError for a tunnel, which we don't dig."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            raise HttpParserError("no tunnels here")
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] not in OFFER]
+        if any(b"close" in value.lower() for name, value in self.headers if name == b"connection"):
+            lines.append(b"connection: close")
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    @property
+    def _is_offer(self) -> bool:
+        return bool(self.parser.should_upgrade())
 
     @property
     def _is_between(self) -> bool:
@@ -99,6 +136,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Its end. Whatever comes in trailers is nobody's."""
+        if self._is_offer:
+            return
         self._in_head, self._loose, self._still_s = False, 0, STILL_S
         self._until = self.loop.time() + BODY_S
         super().on_headers_complete()
@@ -115,6 +154,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """All of it, for a call that may have been answered before."""
+        if self._is_offer:
+            return
         super().on_message_complete()
         self._loose = 0
         self._until = self.loop.time() + self.timeout_keep_alive if self._is_between else None
