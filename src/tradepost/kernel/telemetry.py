@@ -5,10 +5,16 @@ import sys
 from typing import Any, Final
 
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 LEVEL: Final = logging.INFO
 FIGURES: Final = CollectorRegistry()  # what services measure about their own work, for /metrics
+MESSAGES: Final = Counter(
+    "tradepost_messages",
+    "Tries to hand a message over: sent, to be tried again (pending), given up (failed), or too old to send (expired).",
+    ["service", "outcome"],
+    registry=FIGURES,
+)
 QUIET: Final = ("uvicorn", "asyncio", "aiohttp.access")  # heard from WARNING on
 
 

@@ -1,16 +1,21 @@
 """Old events and ticks go, but never what a reader needs; and there is always room for new ones."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from tests.kernel.log.probing import RECORD, caught_up, consuming, effects, move, record, ticking, with_handler
+from tests.kernel.log.probing import RECORD, caught_up, consuming, effects, move, record, ticking, until, with_handler
 from tradepost.kernel.database import Database
+from tradepost.kernel.log import retention
 from tradepost.kernel.log.consumer import register
-from tradepost.kernel.log.retention import IDS_AHEAD, keep
+from tradepost.kernel.log.retention import IDS_AHEAD, KEPT_AT, keep
+from tradepost.kernel.tasks import end
 
 LATER = timedelta(days=31)
 SIZE = 10
@@ -156,6 +161,35 @@ async def test_ticks_from_before_the_oldest_event_go_but_for_the_first(
     assert (left[0], len(left)) == (1, 2)
     async with consuming(database, database_url, with_handler(record, "another")):
         assert len(await effects(database, 8)) == 8
+
+
+async def test_when_the_logs_were_last_seen_to_is_told(
+    database_url: str, small: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "EVERY_S", 0.01)
+    kept_at = KEPT_AT.labels(urlsplit(database_url).path[1:])._value
+    rounds = asyncio.create_task(retention.keep_for_ever(database_url))
+    try:
+        await asyncio.sleep(0)
+        started = kept_at.get()
+        await until(lambda: later(kept_at, started))
+        await small.execute("DROP TABLE log.reader CASCADE")
+        with capture_logs() as logs:
+            await until(lambda: failed(logs))
+            before = kept_at.get()
+            logs.clear()
+            await until(lambda: failed(logs))
+        assert kept_at.get() == before
+    finally:
+        await end([rounds])
+
+
+async def later(kept_at: Any, than: float) -> bool:
+    return bool(kept_at.get() > than)
+
+
+async def failed(logs: Sequence[Any]) -> bool:
+    return any(line["event"] == "retention_failed" for line in logs)
 
 
 async def ticks_left(connection: "asyncpg.Connection[Any]") -> list[int]:

@@ -11,6 +11,7 @@ import structlog
 from aiosmtpd.smtp import SMTP
 
 from tests.services.user.house import PASSWORD, House
+from tradepost.kernel.telemetry import MESSAGES
 from tradepost.services.user.desk import Desk
 from tradepost.services.user.jobs import send_letters
 from tradepost.services.user.providers import Smtp, smtp_of
@@ -219,11 +220,14 @@ async def test_a_letter_that_is_refused_waits_or_fails(
 ) -> None:
     await house.register()
     mailbox.answer = refusal
+    outcome = MESSAGES.labels("user", {"waiting": "pending"}.get(status, status))._value
+    before = outcome.get()
 
     await send_letters(with_mail(house, mailbox.port))
 
     (told,) = await house.letters("ada@shop.test")
     assert (told["status"], told["attempts"], refusal[:3] in told["error"]) == (status, 1, True)
+    assert outcome.get() == before + 1
 
 
 async def test_a_mail_server_that_is_down_is_asked_again_later(house: House) -> None:

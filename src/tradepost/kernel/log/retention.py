@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
@@ -11,6 +12,7 @@ from prometheus_client import Gauge
 
 from tradepost.kernel.log.batch import TICKS_AT_ONCE
 from tradepost.kernel.migrate import INBOX_DAYS, INBOX_DAYS_AHEAD, PARTITION_EVENTS, PARTITIONS_AHEAD
+from tradepost.kernel.telemetry import FIGURES
 
 EVENTS_KEPT: Final = timedelta(days=30)
 TICKS_KEPT: Final = timedelta(hours=1)
@@ -22,6 +24,13 @@ LOCK: Final = 7238113973
 
 IDS_AHEAD: Final = Gauge(
     "tradepost_log_ids_ahead", "Ids for which a log has partitions; at 0 it refuses events", ["source"]
+)
+
+KEPT_AT: Final = Gauge(
+    "tradepost_log_kept_timestamp_seconds",
+    "When the logs of a database were last seen to and nothing failed, be it by another process.",
+    ["database"],
+    registry=FIGURES,
 )
 
 _ROOM: Final = """
@@ -70,10 +79,13 @@ class Kept:
 
 async def keep_for_ever(admin_url: str) -> None:
     """A round each minute, until cancelled."""
+    kept_at = KEPT_AT.labels(urlsplit(admin_url).path.removeprefix("/"))
+    kept_at.set_to_current_time()  # the start has made sure of what there must be
     while True:
         await asyncio.sleep(EVERY_S)
         try:
             await keep(admin_url, datetime.now(UTC))
+            kept_at.set_to_current_time()
         except Exception as error:
             logger.error("retention_failed", why=str(error) or type(error).__name__)
 

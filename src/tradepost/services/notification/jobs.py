@@ -5,6 +5,7 @@ from typing import Final
 
 from tradepost.kernel.log.rest import UNHURRIED_S
 from tradepost.kernel.service import Job
+from tradepost.kernel.telemetry import MESSAGES
 from tradepost.services.notification.commands import SENDER_JOB
 from tradepost.services.notification.desk import Desk
 from tradepost.services.notification.domain import Outcome, decide, message_id
@@ -29,6 +30,8 @@ async def send(desk: Desk) -> bool:
     outcomes = await asyncio.gather(*(_send(desk, one, gate) for one in claimed))
     async with desk.db.transaction() as tx:
         await outbox.settle(tx, list(zip(claimed, outcomes, strict=True)))
+    for outcome in outcomes:
+        MESSAGES.labels("notification", outcome.status).inc()
     return len(claimed) == MESSAGES_A_ROUND
 
 

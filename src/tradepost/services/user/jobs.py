@@ -8,6 +8,7 @@ import structlog
 
 from tradepost.kernel.clock import now
 from tradepost.kernel.service import Job
+from tradepost.kernel.telemetry import MESSAGES
 from tradepost.services.user.desk import Desk
 from tradepost.services.user.domain.letter import Letter, compose, next_try
 from tradepost.services.user.providers import Smtp, Undeliverable
@@ -34,6 +35,8 @@ async def send_letters(desk: Desk) -> bool:
         outcomes = await asyncio.gather(*(_send(letter, desk, desk.smtp) for letter in claimed))
         async with desk.db.transaction() as tx:
             await letters.record(tx, outcomes, now())
+        for outcome in outcomes:
+            MESSAGES.labels("user", "pending" if outcome.status == "waiting" else outcome.status).inc()
     return len(claimed) == LETTERS
 
 
