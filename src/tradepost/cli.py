@@ -107,6 +107,7 @@ app.command(
     "tradepost.console.carrier:carrier", name="carrier", help="The local carrier, whose parcels move by a clock."
 )
 app.command("tradepost.console.log:log", name="log", help="The event log: lag, parked events, repair.")
+app.command("tradepost.console.keys:keys", name="keys", help="The keys that sign access tokens.")
 app.command("tradepost.console.events:events", name="events", help="What was published, and what came of it.")
 
 app.command(

@@ -1,0 +1,66 @@
+"""`tradepost keys list` and `tradepost keys rotate`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import App, Parameter
+
+from tradepost import settings
+from tradepost.console.databases import failing
+from tradepost.console.instance import InstanceError
+from tradepost.kernel.keys import CURRENT, PREVIOUS, load_or_create_keys, rotate_keys
+from tradepost.main import KEYS
+
+EXAMPLES: Final = """Examples:
+  tradepost keys list
+  TRADEPOST_DATA=/srv/shop tradepost keys rotate
+  tradepost keys rotate --revoke    the key was seen by others"""
+
+keys: Final = App(name="keys", help="The keys that sign access tokens.", help_format="plaintext")
+
+
+@keys.command(name="list", help_epilogue=EXAMPLES)
+def list_() -> None:
+    """Show the names of the keys in the data folder, and since when each has its part."""
+    with _opened() as folder:
+        found = load_or_create_keys(folder)
+        print(f"{found.current.kid}  signs, made {_written_at(folder / CURRENT)}")
+        if found.previous is not None:
+            print(f"{found.previous.kid}  is still good, replaced {_written_at(folder / PREVIOUS)}")
+
+
+@keys.command(help_epilogue=EXAMPLES)
+def rotate(*, revoke: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Make a new key. Start what runs `user` again afterwards, which signs with it from then on. Tokens that were
+    signed with the key so far stay good until they end.
+
+    Parameters
+    ----------
+    revoke
+        Refuse those tokens, too, within a minute. Until `user` was started again nobody's token is good; afterwards
+        each gets a new one with the next refresh, and nobody has to log in.
+    """
+    with _opened() as folder:
+        for _ in range(1 + revoke):
+            made = rotate_keys(folder)
+        print(f"{made.current.kid} signs as soon as you have started again what runs `user`")
+
+
+@contextmanager
+def _opened() -> Iterator[Path]:
+    """The folder of an instance's keys. Errors: SystemExit, told in one line."""
+    with failing():
+        folder = settings.read().data / KEYS
+        if not (folder / CURRENT).exists():
+            raise InstanceError(f"there are no keys in {folder}: set TRADEPOST_DATA to the folder of the instance")
+        try:
+            yield folder
+        except ValueError as error:
+            raise InstanceError(str(error)) from error
+
+
+def _written_at(path: Path) -> str:
+    return f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d %H:%M} UTC"
