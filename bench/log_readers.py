@@ -30,7 +30,7 @@ EARLY_XID: Final = 0.4
 HOLD_S: Final = 0.02
 POLL_S: Final = 0.01
 LONG_TRANSACTION: Final = 0.4  # for which part of the run one stays open in another database
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 120.0
 TYPE: Final = "bench.moved"
 THINGS: Final = """
 CREATE TABLE IF NOT EXISTS bench_thing (key text PRIMARY KEY, version bigint NOT NULL);

@@ -16,6 +16,8 @@ from brokers.node import HOST, Launch, Node, NodeError, ask
 PORT: Final = 9092
 VERSION: Final = "4.1.0"  # as in pom.xml
 POM: Final = Path(__file__).with_name("pom.xml")
+SESSION_MS: Final = 18_000
+BRIEF_MS: Final = 3_000  # for one that is to be killed and back soon
 HEAP: Final = "-Xmx512m"
 API_VERSIONS: Final = 18
 QUESTION: Final = struct.pack(">hhih", API_VERSIONS, 0, 7, 9) + b"tradepost"
@@ -51,7 +53,7 @@ group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=16777216
 log.index.size.max.bytes=1048576
 # a node that was killed may come back only when its former session has ended
-broker.session.timeout.ms=3000
+broker.session.timeout.ms={session_ms}
 broker.heartbeat.interval.ms=500
 """
 SECURED: Final = """\
@@ -76,15 +78,22 @@ class Login:
     password: str
 
 
-def node(folder: Path, port: int = PORT, jars: Path | None = None, login: Login | None = None) -> Node:
-    """A node whose files are in `folder`, and its jars in `jars`. Its controller listens on the port above `port`."""
+def node(
+    folder: Path,
+    port: int = PORT,
+    jars: Path | None = None,
+    login: Login | None = None,
+    session_ms: int = SESSION_MS,
+) -> Node:
+    """A node whose files are in `folder`, and its jars in `jars`. Its controller listens on the port above `port`, and
+    takes it for dead when it was silent for `session_ms`."""
     libraries = jars_in(folder.parent) if jars is None else jars
     return Node(
         name="Kafka",
         folder=folder.absolute(),
         address=f"{HOST}:{port}",
         ports=(port, port + 1) if login is None else (port, port + 1, port + 2),
-        prepare=lambda: _prepare(folder.absolute(), port, libraries.absolute(), login),
+        prepare=lambda: _prepare(folder.absolute(), port, libraries.absolute(), login, session_ms),
         answers=lambda: answers(port),
         clear=lambda: None,
     )
@@ -121,12 +130,12 @@ def certificate(folder: Path) -> Path:
     return folder / "authority.pem"
 
 
-def _prepare(folder: Path, port: int, jars: Path, login: Login | None) -> Launch:
+def _prepare(folder: Path, port: int, jars: Path, login: Login | None, session_ms: int) -> Launch:
     if not is_installed(jars):
         raise packages.PackageError("Kafka is not installed: `make kafka` does it")
     properties, logging, data = folder / "server.properties", folder / "log4j2.properties", folder / "data"
     logging.write_text(LOGGING)
-    configuration = CONFIGURATION.format(host=HOST, port=port, controller=port + 1, data=data)
+    configuration = CONFIGURATION.format(host=HOST, port=port, controller=port + 1, data=data, session_ms=session_ms)
     if login is not None:
         _certify(folder)
         configuration = _with_login(configuration, folder, port + 2, login)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import import_module
 from importlib.resources import files
@@ -58,9 +59,10 @@ async def drop(server: str, url: str) -> None:
 
 
 def _digest(schemas: Sequence[tuple[str, str]]) -> str:
-    digest = sha256(
-        b"".join(files("tradepost.kernel").joinpath(f"log/{name}.sql").read_bytes() for name in ("schema", "functions"))
-    )
+    """Of all that the template is made of, and of today: inboxes have partitions by the day."""
+    digest = sha256(f"{datetime.now(UTC):%Y%m%d}".encode())
+    for name in ("schema", "functions"):
+        digest.update(files("tradepost.kernel").joinpath(f"log/{name}.sql").read_bytes())
     for _, package in (("", "tradepost.kernel"), *schemas):
         for file in sorted(files(package).joinpath("migrations").iterdir(), key=lambda file: file.name):
             digest.update(file.read_bytes())

@@ -11,6 +11,7 @@ import asyncpg
 
 from tests import databases
 from tests.kernel.http.driver import Client, Response
+from tests.patience import PATIENCE_S
 from tradepost import settings as setting
 from tradepost.contracts import FACTS
 from tradepost.gateway.opening import open_gateway
@@ -24,7 +25,6 @@ from tradepost.kernel.runtime import Running, Site
 from tradepost.main import ISSUER, KEYS, SERVICES
 
 SETTLED: Final = frozenset({"paid", "shipped", "completed", "cancelled"})
-PATIENCE_S: Final = 30.0
 
 
 class Shop:

@@ -93,7 +93,7 @@ def kafka_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         without("Kafka is not installed; `make kafka` does it")
     folder, port = tmp_path_factory.mktemp("own"), own.free_port()
     environment = {**os.environ, "TRADEPOST_BROKERS": str(folder), "KAFKA_PORT": str(port)}
-    with own.held("kafka", kafka.node(folder / "kafka", port, jars, own.LOGIN), environment) as node:
+    with own.held("kafka", kafka.node(folder / "kafka", port, jars, own.LOGIN, kafka.BRIEF_MS), environment) as node:
         yield node
 
 

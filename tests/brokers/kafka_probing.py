@@ -12,6 +12,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from tests.kernel.log.probing import record
+from tests.patience import PATIENCE_S
 from tradepost.kernel.brokers.envelope import encode
 from tradepost.kernel.brokers.kafka import Kafka, open_broker
 from tradepost.kernel.brokers.kafka.topics import topic_of
@@ -145,7 +146,7 @@ async def records(shop: Shop, count: int) -> list[Any]:
     read: list[Any] = []
     async with consumer:
         consumer.assign([TopicPartition(shop.topic, number) for number in range(PARTITIONS)])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while len(read) < count:
                 for run in (await consumer.getmany(timeout_ms=200)).values():
                     read += run

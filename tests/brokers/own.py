@@ -15,7 +15,7 @@ ROOT: Final = Path(__file__).parents[2]
 PORTS: Final = range(20_000, 32_000, 4)  # below those that the system gives to connections
 ATTEMPTS: Final = 50
 LOGIN: Final = Login("shop", "of-the-tests")
-DECLARED_S: Final = 4.0  # RabbitMQ 3.10 loses a quorum queue that was made a moment before it is killed
+DECLARED_S: Final = 6.0  # RabbitMQ 3.10 loses a quorum queue that was made a moment before it is killed
 
 
 def free_port() -> int:

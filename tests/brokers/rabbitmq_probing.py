@@ -17,6 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from brokers.rabbitmq import management_port
 from tests.brokers.proxy import Proxy
+from tests.patience import PATIENCE_S
 from tradepost.kernel.brokers.port import Intake, Moved, Topology, Unit
 from tradepost.kernel.brokers.rabbitmq import Limits, RabbitMQ
 from tradepost.kernel.brokers.rabbitmq.publisher import RabbitPublisher
@@ -30,7 +31,6 @@ from tradepost.kernel.log.subscription import Group, on
 from tradepost.kernel.tasks import end
 
 SOURCE = "thing"
-WAIT_S = 20.0
 
 
 class ThingMoved(Fact, frozen=True, kw_only=True):
@@ -113,7 +113,7 @@ class Door:
 
     async def count(self, count: int) -> list[Raw]:
         """All events, as soon as so many different ones are there."""
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while len({event.id for event in self.events}) < count:
                 await asyncio.sleep(0.01)
         return self.events
@@ -169,7 +169,7 @@ async def next_of(url: str, queue: str) -> AbstractIncomingMessage:
     """By another client, which takes it away."""
     async with plain_channel(url) as channel:
         found = await channel.get_queue(queue, ensure=False)
-        async with found.iterator(timeout=WAIT_S) as messages:
+        async with found.iterator(timeout=PATIENCE_S) as messages:
             message = await anext(messages)
             await message.ack()
             return message
@@ -178,7 +178,7 @@ async def next_of(url: str, queue: str) -> AbstractIncomingMessage:
 def definitions(url: str) -> dict[str, Any]:
     """What the server has declared on the virtual host."""
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", management_port(parts.port or 0), timeout=WAIT_S)
+    connection = HTTPConnection(parts.hostname or "", management_port(parts.port or 0), timeout=PATIENCE_S)
     credentials = b64encode(f"{parts.username}:{parts.password}".encode()).decode()
     vhost = quote(unquote(parts.path[1:]) or "/", safe="")
     connection.request("GET", f"/api/definitions/{vhost}", headers={"Authorization": f"Basic {credentials}"})

@@ -26,7 +26,8 @@ from tests.brokers.kafka_probing import (
     shop_on,
     taken,
 )
-from tests.kernel.log.probing import PATIENCE_S, effects, record, until
+from tests.kernel.log.probing import effects, record, until
+from tests.patience import PATIENCE_S
 from tradepost.kernel.brokers.envelope import decode
 from tradepost.kernel.brokers.kafka.publisher import CONFIRM_S, partition_of
 from tradepost.kernel.brokers.port import BrokerError, Unit
@@ -347,7 +348,7 @@ async def test_a_silent_broker_ends_publishing_and_receiving_in_time(own_kafka: 
         await effects(database, 1)
         own_kafka.pause()
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 with pytest.raises(BrokerError):
                     await publisher.publish(shop.source, [shop.event("a")])
                 with pytest.raises(BrokerError, match="does not answer"):

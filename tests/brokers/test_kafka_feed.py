@@ -10,6 +10,7 @@ import pytest
 
 from tests.brokers.kafka_probing import Shop, begin, intake, receiving, serving
 from tests.kernel.log.probing import effects, until
+from tests.patience import PATIENCE_S
 from tradepost.kernel.brokers.kafka import connection, feed, reception
 from tradepost.kernel.brokers.port import BrokerError
 from tradepost.kernel.database import Database
@@ -125,7 +126,7 @@ async def test_when_the_fetching_ends_all_hear_of_it_and_who_comes_next_begins_a
         assert shop.kafka._feed._task is not None
         shop.kafka._feed._task.cancel()
         with pytest.raises(BrokerError, match="the connection ended"):
-            await asyncio.wait_for(reception, 10)
+            await asyncio.wait_for(reception, PATIENCE_S)
 
     async with receiving(shop, units, intake(shop, database, "one")):
         await until(lambda: _follow(shop, 1))
@@ -142,7 +143,7 @@ async def test_who_begins_to_follow_when_the_fetching_has_failed_already_hears_o
         raise BrokerError("gone")
 
     monkeypatch.setattr(feed, "reading", gone)
-    async with asyncio.timeout(10), shop.kafka._feed.follower(shop.group) as follower:
+    async with asyncio.timeout(PATIENCE_S), shop.kafka._feed.follower(shop.group) as follower:
         await until(lambda: _is(follower.failure is not None))
         with pytest.raises(BrokerError, match="gone"):
             await follower.follow({})

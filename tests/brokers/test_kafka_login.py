@@ -1,7 +1,7 @@
 """Over TLS and with a password: events arrive, and whoever isn't let in says so in one line that names no secret."""
 
 import asyncio
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
@@ -10,11 +10,10 @@ from brokers.node import HOST, Node
 from tests.brokers.kafka_probing import begin, serving, shop_on
 from tests.brokers.own import LOGIN
 from tests.kernel.log.probing import effects
+from tests.patience import PATIENCE_S
 from tradepost.kernel.brokers.port import BrokerError
 from tradepost.kernel.database import Database
 from tradepost.settings import KafkaLogin
-
-PATIENCE_S: Final = 40.0
 
 
 @pytest.fixture

@@ -28,6 +28,11 @@ async def junk(url: str) -> None:
         await channel.default_exchange.publish(aio_pika.Message(b"{}"), "shipping_queue")
 
 
+async def lags(place: Place, database_url: str) -> list[Any]:
+    told = await place.call(database_url, "log", "lag", "--json")
+    return [msgspec.json.decode(line) for line in told.out.splitlines() if line.startswith("{")]
+
+
 async def test_an_operator_sees_who_is_behind_and_what_died_and_sends_it_back(
     database_url: str, tmp_path: Path, rabbitmq_vhost_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,8 +45,7 @@ async def test_an_operator_sees_who_is_behind_and_what_died_and_sends_it_back(
         waited = await place.call(database_url, "log", "lag", "--wait", "60")
         assert (waited.code, waited.err) == (0, "")
 
-        told = await place.call(database_url, "log", "lag", "--json")
-        rows = [msgspec.json.decode(line) for line in told.out.splitlines() if line.startswith("{")]
+        rows = await eventually(lambda: lags(place, database_url), lambda rows: not any(one["events"] for one in rows))
         assert {one["source"] for one in rows if one["group"] == "relay"} == set(NAMES)
         assert {one["how"] for one in rows if one["group"] != "relay"} == {"rabbitmq"}
         assert [(one["events"], one["stands"], one["processes"]) for one in rows] == [(0, True, 1)] * len(rows)

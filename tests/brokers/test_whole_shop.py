@@ -15,13 +15,13 @@ from tests.brokers.place import Place
 from tests.console.order_log import invoices
 from tests.contracts.schemas import validate
 from tests.mail import mail_server
+from tests.patience import PATIENCE_S
 from tests.shop import eventually, open_shop
 from tests.story import TYPES, tell_everything
 from tests.system.test_up import TRADEPOST, environment, free_port
 from tradepost.gateway import lag
 
 GUEST = {"guest": {"email": "a@b.cd", "name": "A"}}
-PATIENCE_S = 60.0
 
 
 @pytest.fixture(params=["rabbitmq_vhost_url", "own_kafka"])
@@ -75,7 +75,7 @@ async def test_what_is_no_event_is_passed_over_and_counted(
 
 def run(variables: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
     command = [TRADEPOST, *words]
-    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=3 * PATIENCE_S, check=False)
 
 
 def test_up_sells_over_a_broker(tmp_path: Path, place: Place) -> None:

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from tests import databases
+from tests.patience import PATIENCE_S
 from tradepost.kernel import batcher as module
 from tradepost.kernel.batcher import BYTES_WAITING, ITEMS_WAITING, Batcher, Known
 from tradepost.kernel.database import CommitUnknown, Database, Tx, connect
@@ -30,6 +31,12 @@ class Shop:
         self.looked: list[bool] = []
         self.gate = asyncio.Event()
         self.gate.set()
+
+    async def began(self, batches: int) -> None:
+        """Until so many have."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.batches) < batches:
+                await asyncio.sleep(0)
 
     async def run(self, tx: Tx, items: Sequence[str], looks: bool) -> Sequence[str | Refusal]:
         self.batches.append(list(items))
@@ -70,8 +77,7 @@ async def busy(shop: Shop, batcher: "Batcher[str, str]") -> "asyncio.Task[str]":
     """One item is under way and waits; what comes now will wait behind it."""
     shop.gate.clear()
     task = asyncio.create_task(batcher.submit("first", caller="first", key="first"))
-    while not shop.batches:
-        await asyncio.sleep(0)
+    await shop.began(1)
     return task
 
 
@@ -137,8 +143,9 @@ async def test_two_workers_never_have_one_key_at_once(database: Database, shop: 
     batcher: Batcher[str, str] = Batcher(database, shop.run, workers=2)
     shop.gate.clear()
     tasks = ask(batcher, "a", caller="one")
-    await asyncio.sleep(0.01)
+    await shop.began(1)
     tasks += ask(batcher, "a", caller="two") + ask(batcher, "b", caller="three")
+    await shop.began(2)
     await asyncio.sleep(0.05)
     assert shop.batches == [["a"], ["b"]]
     shop.gate.set()

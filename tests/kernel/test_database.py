@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from tests import databases
+from tests.patience import PATIENCE_S
 from tradepost.kernel import database as module
 from tradepost.kernel.database import CommitUnknown, Database, Tx, connect
 from tradepost.kernel.events import Cause, Fact
@@ -14,7 +15,6 @@ from tradepost.kernel.migrate import role_of, url_as
 from tradepost.kernel.session import SESSION
 
 CAUSE = Cause("test")
-PATIENCE_S = 10.0
 
 
 class ProbeSaid(Fact, frozen=True, kw_only=True):
@@ -112,7 +112,7 @@ async def test_a_session_has_the_isolation_and_the_time_out_that_the_log_relies_
 async def test_a_process_that_is_paused_between_preparing_a_statement_and_executing_it_loses_its_locks(
     database_url: str, superuser: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits = {"idle_in_transaction_session_timeout": "100ms", "transaction_timeout": "500ms"}
+    limits = {"idle_in_transaction_session_timeout": "2s", "transaction_timeout": "5s"}
     monkeypatch.setattr(module, "SESSION", {**SESSION, **limits})
     async with connect(url_as(database_url, role_of("probe"), databases.SECRET), "probe") as paused:
         with pytest.raises((asyncpg.InterfaceError, asyncpg.InternalClientError)):  # noqa: PT012

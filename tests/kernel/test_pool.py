@@ -41,10 +41,11 @@ async def test_one_whose_statement_failed_is_used_again(pool: Pool) -> None:
 
 
 async def test_there_are_never_more_than_its_size(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE_S", 0.1)
     async with pool.acquire() as first, pool.acquire():
-        with pytest.raises(TimeoutError):
-            await pool.fetchval(PID)
+        with monkeypatch.context() as hurried:
+            hurried.setattr(module, "PATIENCE_S", 0.1)
+            with pytest.raises(TimeoutError):
+                await pool.fetchval(PID)
         pid = await first.fetchval(PID)
         asker = asyncio.create_task(pool.fetchval(PID))
         await asyncio.sleep(0)

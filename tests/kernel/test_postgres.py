@@ -19,7 +19,7 @@ import pytest
 from tests.postgres_fixture import data_of
 from tradepost.kernel import postgres
 from tradepost.kernel.postgres import PostgresError, installation
-from tradepost.kernel.postgres.processes import cluster_name, server_processes, title
+from tradepost.kernel.postgres.processes import cluster_name, send, server_processes, title
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops its privileges")
 TESTS = Path(__file__).parent.parent
@@ -77,7 +77,7 @@ def sweep(folder: Path) -> None:
 
 def end(data: Path) -> None:
     for pid in server_processes(cluster_name(data / "postgres")):
-        os.kill(pid, signal.SIGKILL)
+        send(pid, signal.SIGKILL)
 
 
 async def ask(url: str, question: str) -> object:
@@ -117,15 +117,13 @@ async def test_the_first_start_makes_a_utf8_database_with_checksums_and_durable_
     assert (tmp_path / "data/secret").stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_second_start_finds_the_data_of_the_first_within_two_seconds(data: Path) -> None:
+async def test_a_second_start_finds_the_data_of_the_first(data: Path) -> None:
     first = postgres.start(data)
     await ask(first.url, "CREATE TABLE kept AS SELECT 42 AS answer")
     first.stop()
 
-    began = time.monotonic()
     second = postgres.start(data)
 
-    assert time.monotonic() - began < 2
     assert await ask(second.url, "SELECT answer FROM kept") == 42
     second.stop()
 
@@ -198,15 +196,14 @@ async def test_children_of_a_killed_postmaster_are_ended_before_the_next_start(d
     busy = "DO $$ BEGIN LOOP END LOOP; END $$"  # never looks whether its postmaster is gone
     own = await session.fetchval("SELECT pg_backend_pid()")
     session_task = asyncio.create_task(session.execute(busy))
-    await asyncio.sleep(0.2)
+    while not await ask(url, f"SELECT state = 'active' FROM pg_stat_activity WHERE pid = {own}"):
+        await asyncio.sleep(0.01)
     os.kill(pid, signal.SIGKILL)
     kill(application)
     assert own in server_processes(cluster_name(data / "postgres"))
 
-    began = time.monotonic()
     running = postgres.start(data, fsync=False)
 
-    assert time.monotonic() - began < 10
     assert own not in server_processes(cluster_name(data / "postgres"))
     assert await ask(running.url, "SELECT 1") == 1
     running.stop()

@@ -20,7 +20,7 @@ from tests.system.test_up import TRADEPOST
 from tradepost.console.instance import NAMES
 from tradepost.kernel import postgres
 
-READY_S: Final = 180.0  # for ten processes that start at once on busy cores
+READY_S: Final = 600.0  # for ten processes that start at once on busy cores
 STOP_S: Final = 40.0
 HEALTH_S: Final = 3.0
 CONNECTIONS: Final = "500"

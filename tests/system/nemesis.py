@@ -49,7 +49,8 @@ def broker(kind: str, folder: Path) -> Iterator[tuple[Node, Mapping[str, str]]]:
     if kind == "rabbitmq":
         node = rabbitmq.node(folder / "rabbitmq", port)
     else:
-        node = kafka.node(folder / "kafka", port, kafka.jars_in(nodes()["kafka"].folder.parent))
+        jars = kafka.jars_in(nodes()["kafka"].folder.parent)
+        node = kafka.node(folder / "kafka", port, jars, session_ms=kafka.BRIEF_MS)
     variable = {"rabbitmq": "TRADEPOST_RABBITMQ_URL", "kafka": "TRADEPOST_KAFKA_BOOTSTRAP"}[kind]
     node.start()
     try:

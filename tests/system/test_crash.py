@@ -16,13 +16,13 @@ from typing import Final
 import aiohttp
 import asyncpg
 
+from tests.patience import PATIENCE_S
 from tests.system.test_up import TRADEPOST, environment, free_port
 from tradepost.console.instance import staff_token
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.postgres import find_running
 
 ROUNDS: Final = ("application", "postgres", "both", "application", "postgres") * 2
-BACK_S: Final = 15.0
 ORDERS_AFTER: Final = 50
 BUYERS: Final = 8
 SETTLE_S: Final = 60.0
@@ -79,7 +79,7 @@ class Instance:
     def stop(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(timeout=30) == 0
+        assert self.process.wait(timeout=PATIENCE_S) == 0
 
 
 @asynccontextmanager
@@ -94,7 +94,7 @@ async def running(data: Path) -> AsyncIterator[tuple[Instance, aiohttp.ClientSes
         if instance.process is not None and instance.process.poll() is None:
             instance.process.send_signal(signal.SIGINT)
             try:
-                instance.process.wait(timeout=30)
+                instance.process.wait(timeout=PATIENCE_S)
             except subprocess.TimeoutExpired:
                 instance.process.kill()
 
@@ -172,9 +172,9 @@ async def test_ten_kills_under_load_lose_nothing_and_do_nothing_twice(tmp_path: 
             await asyncio.sleep(random.uniform(0.2, 1.0))
             instance.kill(what)
             await asyncio.sleep(0.2)
-            assert await instance.ready(http, BACK_S) < BACK_S
+            await instance.ready(http, PATIENCE_S)
             journal.since_crash = 0
-            async with asyncio.timeout(BACK_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while journal.since_crash < ORDERS_AFTER:
                     assert not any(buyer.done() for buyer in buyers), [b.exception() for b in buyers if b.done()]
                     await asyncio.sleep(0.05)

@@ -13,7 +13,7 @@ from tests.system.test_up import TRADEPOST, environment, free_port
 
 pytestmark = pytest.mark.xdist_group("simulate")  # what they share is made once
 
-RUN_S = 60
+RUN_S = 300
 
 
 @pytest.fixture(scope="module")

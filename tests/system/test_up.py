@@ -26,7 +26,7 @@ from tradepost.kernel.postgres.processes import cluster_name, server_processes
 pytestmark = pytest.mark.xdist_group("up")  # what they share is made once
 
 TRADEPOST = str(Path(sys.executable).with_name("tradepost"))
-READY_S = 60
+READY_S = 120
 STOP_S = 30
 
 
@@ -77,9 +77,10 @@ class Up:
         """A connection on which an import has begun and is not yet at its end."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
         head = f"POST /inventory/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {staff_token(self.data)}\r\n"
-        body = "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n"
-        connection.sendall((head + body).encode())
-        time.sleep(0.2)  # it is being read
+        more = "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
+        connection.sendall((head + more).encode())
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"  # it is being read
+        connection.sendall(b"1\r\n\n\r\n")
         return connection
 
     def stop(self, number: signal.Signals) -> int:
@@ -271,12 +272,12 @@ def test_ctrl_c_before_it_is_ready_leaves_nothing_running(tmp_path: Path) -> Non
 
 
 def test_the_help_comes_fast_and_names_the_commands() -> None:
-    shown = subprocess.run([TRADEPOST, "--help"], capture_output=True, text=True, timeout=10, check=True).stdout
+    shown = subprocess.run([TRADEPOST, "--help"], capture_output=True, text=True, timeout=READY_S, check=True).stdout
     loaded = subprocess.run(
         [sys.executable, "-c", "import sys, tradepost.cli; print('asyncpg' in sys.modules)"],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=READY_S,
         check=True,
     ).stdout
 

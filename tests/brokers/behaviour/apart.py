@@ -17,8 +17,9 @@ import msgspec
 
 from tests.brokers.behaviour.pace import hurry, lose_patience
 from tests.brokers.behaviour.part import Hooks, Part
-from tests.brokers.behaviour.rig import PATIENCE_S, Shop
+from tests.brokers.behaviour.rig import Shop
 from tests.brokers.behaviour.things import facts_of, recording
+from tests.patience import PATIENCE_S
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
 from tradepost.kernel.log import consumer, reading

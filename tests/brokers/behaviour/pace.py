@@ -13,7 +13,7 @@ from tradepost.kernel.session import SESSION
 BEAT_S: Final = 0.1
 STANDBY_S: Final = 0.05
 BACK_OFF_S: Final = (0.05, 0.1, 0.2)
-STALE_S: Final = 2.0
+STALE_S: Final = 10.0
 LOCKS_FREE: Final = {
     "idle_in_transaction_session_timeout": "2s",
     "statement_timeout": "10s",

@@ -13,6 +13,7 @@ import asyncpg
 from tests import databases
 from tests.brokers.behaviour.part import Hooks, Part
 from tests.brokers.behaviour.things import Facts, Handler, facts_of, recording
+from tests.patience import PATIENCE_S
 from tradepost.kernel.brokers.kafka import topics
 from tradepost.kernel.brokers.kafka.connection import Cluster
 from tradepost.kernel.database import Database, Tx, connect
@@ -29,7 +30,6 @@ _STATE: Final = {
     "member": "SELECT team, owner, now() - seen_at AS ago FROM member",
 }
 PROBE: Final = "probe"
-PATIENCE_S: Final = 60.0
 POLL_S: Final = 0.02
 
 _VERSIONS: Final = """

@@ -8,8 +8,9 @@ import pytest
 
 from tests.brokers.behaviour.apart import apart
 from tests.brokers.behaviour.part import Hooks
-from tests.brokers.behaviour.rig import PATIENCE_S, Shop
+from tests.brokers.behaviour.rig import Shop, until
 from tests.brokers.behaviour.things import recording
+from tests.patience import PATIENCE_S
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Event
 
@@ -112,10 +113,15 @@ async def test_two_relays_share_one_log_and_what_they_publish_stays_in_order(sho
         shop.running(shop.group(), serves=False) as one,
         shop.running(shop.group(), serves=False) as other,
     ):
+
+        async def share() -> bool:
+            return [len(part.workers) for part in (one, other)] == [1, 1]
+
+        await until(share, "each has its part of the log")
         for _ in range(10):
             await shop.move(*THINGS, *THINGS)
         await shop.took_all_once()
-        assert [len(part.workers) for part in (one, other)] == [1, 1]
+        assert await share()
 
 
 @on_brokers

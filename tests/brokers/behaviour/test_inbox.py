@@ -80,7 +80,7 @@ async def test_a_day_that_was_not_made_ahead_in_time_is_still_remembered(superus
 
 @pytest.mark.parametrize("kind", ["rabbitmq", "kafka"], indirect=True)
 async def test_days_are_made_and_dropped_while_a_group_takes_in(shop: Shop) -> None:
-    keeper: asyncpg.Connection[Any] = await asyncpg.connect(shop.url, server_settings={"lock_timeout": "5s"})
+    keeper: asyncpg.Connection[Any] = await asyncpg.connect(shop.url, server_settings={"lock_timeout": "30s"})
     async with shop.running(shop.group()):
         for n in range(20):
             await shop.move(*(f"thing-{m}" for m in range(20)))

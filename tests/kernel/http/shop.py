@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from tests.kernel.http.driver import Client
+from tests.patience import PATIENCE_S
 from tradepost.kernel.auth import Signer, Verifier
 from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.errors import Conflict, PaymentRequired
@@ -95,7 +96,7 @@ async def pay(request: Request[Reprice, None], desk: Desk, tx: Tx) -> Answer[Pla
     if desk.go_on.is_set():
         desk.note(request, "pay")
     else:
-        await asyncio.wait_for(desk.go_on.wait(), 5)
+        await asyncio.wait_for(desk.go_on.wait(), PATIENCE_S)
         desk.note(request, "pay")
     return Answer(Placed(ORDER, len(desk.calls)), status=201, headers={"Location": f"/order/{ORDER}"}, etag="7")
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.kernel.http.driver import Response
 from tests.kernel.http.shop import ALICE, CONFLICT, ORDER, REFUSAL, Shop
+from tests.patience import PATIENCE_S
 from tradepost.kernel.database import Database
 from tradepost.kernel.errors import Conflict
 from tradepost.kernel.http import idempotency
@@ -89,7 +90,7 @@ async def test_while_the_first_is_under_way_the_second_is_told_so_at_once(stocke
     first = asyncio.create_task(stocked.alice.post(PAY, BODY, idempotency_key="k-1"))
     while not await superuser.fetchval(LOCKED):
         await asyncio.sleep(0.01)
-    second = await asyncio.wait_for(stocked.alice.post(PAY, BODY, idempotency_key="k-1"), 2)
+    second = await asyncio.wait_for(stocked.alice.post(PAY, BODY, idempotency_key="k-1"), PATIENCE_S)
     stocked.desk.go_on.set()
 
     assert (second.error, second.headers["retry-after"]) == ((409, "request_in_flight"), "1")

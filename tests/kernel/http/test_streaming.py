@@ -7,6 +7,7 @@ import pytest
 
 from tests.kernel.http.driver import Response, collector, receiver, scope
 from tests.kernel.http.shop import ORDER, Shop
+from tests.patience import PATIENCE_S
 from tradepost.kernel.http.streaming import Stream
 
 STREAM = f"/order/orders/{ORDER}/stream"
@@ -36,7 +37,7 @@ async def test_a_client_that_leaves_ends_the_stream(shop: Shop) -> None:
     while not response.body:
         await asyncio.sleep(0)
     gone.set()
-    await asyncio.wait_for(task, 2)
+    await asyncio.wait_for(task, PATIENCE_S)
 
     assert (response.body, shop.desk.closed) == (b"data: 1\n\n", ["follow"])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tests import databases
+from tests.patience import PATIENCE_S
 from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.events import Cause, Event, Fact
 from tradepost.kernel.ids import new_id
@@ -19,7 +20,6 @@ from tradepost.kernel.log.ticks import Ticks
 from tradepost.kernel.pool import Pool
 from tradepost.kernel.tasks import end
 
-PATIENCE_S = 10.0
 _WAITERS = """
 SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
 WHERE datname = current_database() AND NOT granted

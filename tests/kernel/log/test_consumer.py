@@ -10,7 +10,6 @@ import pytest
 
 from tests import databases
 from tests.kernel.log.probing import (
-    PATIENCE_S,
     RECORD,
     ProbeMoved,
     caught_up,
@@ -26,6 +25,7 @@ from tests.kernel.log.probing import (
     until,
     with_handler,
 )
+from tests.patience import PATIENCE_S
 from tradepost.kernel import right_of_way
 from tradepost.kernel.database import Database, Tx, connect
 from tradepost.kernel.events import Event

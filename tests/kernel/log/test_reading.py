@@ -18,6 +18,7 @@ from tests.kernel.log.probing import (
     running,
     ticking,
 )
+from tests.patience import PATIENCE_S
 from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.events import Event
 from tradepost.kernel.ids import new_id
@@ -85,7 +86,7 @@ async def test_three_groups_that_keep_up_read_each_part_once(
         for n in range(5):
             await move(database, f"thing-{n}")
             await effects(database, n + 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while any(len(keys) < 5 for keys in taken.values()):
                 await asyncio.sleep(0.01)
     assert set(map(tuple, taken.values())) == {tuple(f"thing-{n}" for n in range(5))}

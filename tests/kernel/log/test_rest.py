@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.kernel.log.probing import RECORD, ProbeMoved, effects, move, record, running, ticking
+from tests.patience import PATIENCE_S
 from tradepost.contracts.order import OrderCreated, OrderPaid
 from tradepost.contracts.payment import PaymentCaptured
 from tradepost.kernel import right_of_way
@@ -21,7 +22,7 @@ from tradepost.kernel.log.subscription import Group, later, on
 from tradepost.kernel.right_of_way import CROWD, RightOfWay
 
 NOT_TODAY_S = 86_400.0
-REST_S = 2.0  # longer than it takes to publish three events
+REST_S = 5.0  # longer than it takes to publish three events
 AT_ONCE_S = 5.0
 
 
@@ -116,6 +117,6 @@ async def test_a_consumer_stays_behind_a_crowd(
                 way.go()
             await others.aclose()
             assert len(await effects(database, 1)) == 1
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while not way._late_s:
                     await asyncio.sleep(0.01)

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.kernel.log.probing import RECORD, consuming, effects, move, reading, ticking, until
+from tests.kernel.log.probing import RECORD, consuming, effects, move, reading, someone_waits, ticking, until
 from tradepost.kernel.database import Database
 from tradepost.kernel.log.ticks import Rebased
 
@@ -29,12 +29,7 @@ async def test_an_event_that_commits_while_a_tick_looks_for_news_is_not_passed_o
     await superuser.execute("SELECT pg_advisory_lock(1)")
     async with reading(database_url) as pool:
         ticking_now = asyncio.create_task(pool.fetchval("SELECT log.tick()"))
-        waits = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 1"
-
-        async def looking() -> bool:
-            return bool(await superuser.fetchval(waits))
-
-        await until(looking)  # it has looked at `probe` already
+        await until(lambda: someone_waits(superuser))  # it has looked at `probe` already
         await move(database, "in-between")
         await superuser.execute("SELECT pg_advisory_unlock(1)")
         tick = await ticking_now
