@@ -7,8 +7,10 @@ from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from tests import databases
+from tests.patience import PATIENCE_S
 from tests.shop import eventually
 from tradepost.kernel import migrate as module
 from tradepost.kernel.ids import new_id
@@ -54,6 +56,47 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
         await migrate(database_url, PROBE, databases.SECRET)
     assert await superuser.fetchval("SELECT to_regclass('probe.half') IS NULL")
     assert await superuser.fetchval("SELECT count(*) FROM probe.migration WHERE name LIKE '%0002_broken%'") == 0
+
+
+async def test_who_holds_a_lock_is_told_and_lets_others_through_meanwhile(
+    database_url: str, superuser: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = module._migrations
+    new = Migration("tests.probe/0002_wider.sql", "ALTER TABLE thing ADD COLUMN wide int")
+    monkeypatch.setattr(
+        module, "_migrations", lambda package: [*found(package), *([new] if package == "tests.probe" else [])]
+    )
+    monkeypatch.setattr(module, "LOCK_TIMEOUT", "200ms")
+    holder: asyncpg.Connection[Any] = await asyncpg.connect(database_url, server_settings={"application_name": "psql"})
+    async with holder.transaction():
+        await holder.execute("LOCK probe.thing IN ACCESS SHARE MODE")
+        with capture_logs() as logs:
+            migrating = asyncio.create_task(migrate(database_url, PROBE, databases.SECRET))
+            await eventually(lambda: _nothing(), lambda _: logs)
+        assert await asyncio.wait_for(superuser.fetchval("SELECT count(*) FROM probe.thing"), PATIENCE_S) == 0
+    await migrating
+    (waits, *_), told = logs, logs[0]["open"][0]
+    assert (waits["event"], waits["log_level"]) == ("migration_waits", "warning")
+    assert (told["pid"], told["program"], told["state"]) == (holder.get_server_pid(), "psql", "idle in transaction")
+    assert await superuser.fetchval("SELECT count(*) FROM probe.migration WHERE name LIKE '%0002_wider%'") == 1
+    await holder.close()
+
+
+async def test_a_migration_waits_until_another_process_is_through_with_its_own(
+    database_url: str, superuser: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOCK_TIMEOUT", "100ms")
+    await superuser.execute("SELECT pg_advisory_lock($1)", module.LOCK)
+    with capture_logs() as logs:
+        migrating = asyncio.create_task(migrate(database_url, PROBE, databases.SECRET))
+        await eventually(lambda: _nothing(), lambda _: logs)
+        assert not migrating.done()
+    await superuser.execute("SELECT pg_advisory_unlock($1)", module.LOCK)
+    await migrating
+
+
+async def _nothing() -> None:
+    """What `eventually` looks at where it is the log that changes."""
 
 
 async def test_several_processes_may_migrate_at_once(

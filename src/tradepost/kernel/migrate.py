@@ -1,5 +1,6 @@
 """Schemas, roles and plain SQL migrations: forward only, each in a transaction with the record that it was applied."""
 
+import asyncio
 import hmac
 import secrets
 from base64 import b64encode
@@ -11,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
+import structlog
 
 LOCK: Final = 7238113969
 PARTITION_EVENTS: Final = 5_000_000
@@ -22,6 +24,16 @@ KERNEL: Final = "tradepost.kernel"
 ROUNDS: Final = 4096  # of PBKDF2, as PostgreSQL itself
 CONNECT_S: Final = 10.0
 SAYS_HOW: Final = 16  # the first major version that tells how a session was let in
+LOCK_TIMEOUT: Final = "3s"
+PAUSE_S: Final = 2.0  # in which those who waited behind us get on
+
+_OPEN: Final = """
+SELECT pid, application_name AS program, state, xact_start::text AS since FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+ORDER BY xact_start LIMIT 3
+"""
+
+logger = structlog.get_logger()
 
 
 class MigrationError(RuntimeError):
@@ -59,26 +71,38 @@ def url_as(url: str, role: str, secret: str) -> str:
 
 async def migrate(url: str, schemas: Sequence[tuple[str, str]], secret: str) -> None:
     """Bring the database at `url`, whose role may create roles and schemas, to this version. `schemas` are pairs of
-    (schema, package with a folder `migrations`). Safe to run at once from several processes."""
-    connection = await asyncpg.connect(url)
+    (schema, package with a folder `migrations`). Safe to run at once from several processes, and while others sell:
+    whoever waits for a lock keeps all behind him waiting, so it is given up after a while, told, and tried again."""
+    connection = await asyncpg.connect(url, server_settings={"lock_timeout": LOCK_TIMEOUT})
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
-        for schema, package in schemas:
-            await _refuse_newer(connection, schema, package)
-        roles = [READER, *(role_of(schema) for schema, _ in schemas)]
-        strangers = [role for role in roles if not await _gets_in(connection, url, role, secret)]
-        if await connection.fetchval("SELECT to_regclass('log.tick') IS NULL"):
-            async with connection.transaction():
-                await connection.execute(files(KERNEL).joinpath("log/schema.sql").read_text())
-        async with connection.transaction():
-            await connection.execute(files(KERNEL).joinpath("log/functions.sql").read_text())
-        for role in strangers:
-            await _role(connection, role, secret)
-        for schema, package in schemas:
-            await _schema(connection, schema, package)
-        await _grant_reader(connection)
+        while True:
+            try:
+                return await _migrate(connection, url, schemas, secret)
+            except asyncpg.LockNotAvailableError:
+                open_ones = [dict(row) for row in await connection.fetch(_OPEN)]
+                logger.warning("migration_waits", why="others hold what it has to lock", open=open_ones)
+                await asyncio.sleep(PAUSE_S)
     finally:
         await connection.close()
+
+
+async def _migrate(connection: Any, url: str, schemas: Sequence[tuple[str, str]], secret: str) -> None:
+    """Each step is whole or not there, and done again it changes nothing."""
+    await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+    for schema, package in schemas:
+        await _refuse_newer(connection, schema, package)
+    roles = [READER, *(role_of(schema) for schema, _ in schemas)]
+    strangers = [role for role in roles if not await _gets_in(connection, url, role, secret)]
+    if await connection.fetchval("SELECT to_regclass('log.tick') IS NULL"):
+        async with connection.transaction():
+            await connection.execute(files(KERNEL).joinpath("log/schema.sql").read_text())
+    async with connection.transaction():
+        await connection.execute(files(KERNEL).joinpath("log/functions.sql").read_text())
+    for role in strangers:
+        await _role(connection, role, secret)
+    for schema, package in schemas:
+        await _schema(connection, schema, package)
+    await _grant_reader(connection)
 
 
 async def _refuse_newer(connection: Any, schema: str, package: str) -> None:
@@ -121,6 +145,8 @@ async def _apply(connection: Any, schema: str, migration: Migration) -> None:
             await connection.execute(
                 "INSERT INTO migration (name, digest) VALUES ($1, $2)", migration.name, migration.digest
             )
+    except asyncpg.LockNotAvailableError:
+        raise
     except asyncpg.PostgresError as error:
         raise MigrationError(f"{schema}: {migration.name} failed, nothing of it was kept: {error}") from error
 
