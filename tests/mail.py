@@ -37,7 +37,7 @@ def mail_server() -> Iterator[tuple[MailServer, str]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     handler = MailServer()
-    controller = Controller(handler, hostname="127.0.0.1", port=port)
+    controller = Controller(handler, hostname="127.0.0.1", port=port, ready_timeout=60)
     controller.start()
     try:
         yield handler, f"smtp://127.0.0.1:{port}"

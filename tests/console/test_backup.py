@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from tests import databases
-from tests.shop import Shop, open_shop
+from tests.shop import Shop, eventually, open_shop
 from tradepost import settings as setting
 from tradepost.console.audit import audit
 from tradepost.console.backup.make import backup
@@ -32,6 +32,7 @@ pytestmark = pytest.mark.xdist_group("backup")  # what they share is made once
 
 SECRET: Final = "5" * 64
 APART: Final = ("order", "payment", "notification")
+ORDERS: Final = 'SELECT count(*) FROM "order".orders'
 
 
 def told(_line: str) -> None:
@@ -104,16 +105,17 @@ async def sell(shop: Shop, until: asyncio.Event) -> None:
 
 
 async def backed_up_while_selling(urls: Mapping[str, str], data: Path, folder: Path) -> int:
-    """How many orders the shop had taken when it closed, at least one of them after the backup had begun."""
+    """How many orders the shop had taken when it closed, at least one of them after the backup."""
     async with open_shop(urls["user"], data, apart=urls) as shop:
         await shop.product("MUG-1", stock=5_000)
         stop = asyncio.Event()
         selling = asyncio.create_task(sell(shop, stop))
-        await asyncio.sleep(1)
+        await eventually(lambda: count(urls, "order", ORDERS), lambda orders: orders >= 10)
         await backup(room(data, urls), folder, told)
+        await shop.buy(shop.client(new_id()), "MUG-1")
         stop.set()
         await selling
-    return await count(urls, "order", 'SELECT count(*) FROM "order".orders')
+    return await count(urls, "order", ORDERS)
 
 
 @pytest.fixture(scope="module")
@@ -145,10 +147,10 @@ async def test_a_shop_that_sold_meanwhile_is_restored_clean_and_every_consumer_g
     assert load_or_create_keys(data / "keys") == load_or_create_keys(folder / "secrets/keys")
     with server_in(data) as url:
         urls = dict.fromkeys(NAMES, url)
-        restored = await count(urls, "order", 'SELECT count(*) FROM "order".orders')
+        restored = await count(urls, "order", ORDERS)
         assert 0 < restored < orders
         await goes_on(urls, tmp_path)
-        assert await count(urls, "order", 'SELECT count(*) FROM "order".orders') == restored + 2
+        assert await count(urls, "order", ORDERS) == restored + 2
 
 
 async def goes_on(urls: Mapping[str, str], data: Path) -> None:
@@ -191,7 +193,7 @@ async def test_several_databases_are_restored_to_as_many(
 
     await restore(room(tmp_path / "again", targets), folder, told)
 
-    assert 0 < await count(targets, "order", 'SELECT count(*) FROM "order".orders') < orders
+    assert 0 < await count(targets, "order", ORDERS) < orders
     assert await count(targets, "order", "SELECT count(*) FROM log.source") == 1
     await goes_on(targets, tmp_path)
 
@@ -281,7 +283,7 @@ async def test_a_restore_that_fails_leaves_nothing_and_the_next_one_succeeds(
     await restore(room(tmp_path / "data"), sold[0], told)
     await restore(room(tmp_path / "external", targets), sold[0], told)
     assert (tmp_path / "data/postgres").is_dir()
-    assert await count(targets, "order", 'SELECT count(*) FROM "order".orders') > 0
+    assert await count(targets, "order", ORDERS) > 0
 
 
 async def test_what_a_killed_restore_has_left_is_replaced(
@@ -319,7 +321,7 @@ async def test_a_place_that_holds_a_shop_is_refused_and_left_alone(
         await restore(room(tmp_path / "external", dict.fromkeys(NAMES, url)), sold[0], told)
 
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"secret", "lock"}
-    assert await count({"order": url}, "order", 'SELECT count(*) FROM "order".orders') == 0
+    assert await count({"order": url}, "order", ORDERS) == 0
 
 
 async def test_a_backup_needs_a_new_folder_and_a_failed_one_leaves_none(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import databases
-from tests.shop import Shop, open_shop
+from tests.shop import Shop, eventually, open_shop
 from tradepost.console import cut as cutting
 from tradepost.console.cut import CutError, Store, cut, open_stores
 from tradepost.console.instance import NAMES
@@ -18,6 +18,7 @@ from tradepost.kernel.ids import new_id
 from tradepost.kernel.migrate import role_of, url_as
 
 CUTS = 12
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 PUBLISH = """
 INSERT INTO event (event_id, type, key, slot, sequence, at, correlation_id, bytes, data)
 VALUES ($1, 'x', 'x', 0, 1, now(), 'x', 2, '{}')
@@ -98,15 +99,21 @@ async def test_no_cut_shows_an_effect_without_its_cause(apart: Mapping[str, str]
 
 
 async def test_a_cut_waits_for_the_writer_in_flight_and_holds_up_the_next_only_until_it_is_taken(
-    apart: Mapping[str, str],
+    apart: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cutting, "_LOCKING", dict.fromkeys(cutting._LOCKING, "30s"))
     async with at_work(apart, "order") as (order,), open_stores(apart) as stores:
+        reader = next(store.reader for store in stores if "order" in store.services)
+
+        async def waiting(count: int) -> None:
+            await eventually(lambda: reader.fetchval(WAITING), lambda found: found == count)
+
         async with order.transaction() as early:
             await early.fetch(PUBLISH, flying := new_id())
             taking = asyncio.create_task(_order_events(stores))
-            await asyncio.sleep(0.2)
+            await waiting(1)
             late = asyncio.create_task(publish(order, new_id()))
-            await asyncio.sleep(0.1)
+            await waiting(2)
             assert not taking.done()
             assert not late.done()
         assert await taking == [flying]
@@ -151,17 +158,18 @@ async def test_every_cut_through_a_selling_shop_has_the_cause_of_each_event_and_
     async with open_shop(apart["user"], tmp_path, apart=apart) as shop, open_stores(apart) as stores:
         await shop.product("MUG-1", stock=500)
         selling = asyncio.create_task(_sell(shop))
-        orders = set()
-        for _ in range(CUTS):
-            await asyncio.sleep(0.1)
-            async with cut(stores):
-                assert await _causes_missing(stores) == set()
-                assert await _ticks_missing(stores) == []
-                reader = next(store.reader for store in stores if "order" in store.services)
-                orders.add(await reader.fetchval('SELECT count(*) FROM "order".orders'))
+        cuts, orders = 0, set[int]()
+        async with asyncio.timeout(60):
+            while cuts < CUTS or len(orders) <= 3:  # so that it has sold meanwhile
+                await asyncio.sleep(0.1)
+                async with cut(stores):
+                    assert await _causes_missing(stores) == set()
+                    assert await _ticks_missing(stores) == []
+                    reader = next(store.reader for store in stores if "order" in store.services)
+                    orders.add(await reader.fetchval('SELECT count(*) FROM "order".orders'))
+                cuts += 1
         selling.cancel()
         await asyncio.wait([selling])
-    assert len(orders) > 3, "it sold nothing meanwhile"
 
 
 async def _sell(shop: Shop) -> None:

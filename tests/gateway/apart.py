@@ -1,6 +1,7 @@
 """A gateway apart from its service: real sockets between them, and instances that behave or misbehave as told."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from tradepost.kernel.http.endpoint import (
 from tradepost.kernel.service import Room, Service
 
 SECRET = "of-the-tests"
+BUFFER = 256 * 1024  # bytes
 Scope = dict[str, Any]
 
 
@@ -136,10 +138,17 @@ async def answer(send: Any, status: int, body: bytes, headers: Sequence[tuple[by
     await send({"type": "http.response.body", "body": body})
 
 
+def narrow(opened: socket.socket) -> socket.socket:
+    """With buffers that stay small, and those of its connections too."""
+    for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        opened.setsockopt(socket.SOL_SOCKET, buffer, BUFFER)
+    return opened
+
+
 @asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[str]:
     """`app` on a port of its own; its URL."""
-    listening = listen("127.0.0.1", 0)
+    listening = narrow(listen("127.0.0.1", 0))
     server = Server(app)
     task = await server.begin(listening)
     try:
@@ -222,5 +231,6 @@ async def open_front(*urls: str) -> AsyncIterator[Front]:
         (upstream,) = await stack.enter_async_context(opening)
         routes = Routes([Table("goods", ENDPOINTS)])
         gateway = Gateway(routes, {"goods": upstream}, Verifier({}, "tradepost"), limited=False)
-        client = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
+        connector = aiohttp.TCPConnector(socket_factory=lambda address: narrow(socket.socket(*address[:3])))
+        client = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, auto_decompress=False))
         yield Front(gateway, upstream, await stack.enter_async_context(serving(gateway)), client)

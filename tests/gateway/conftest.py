@@ -5,12 +5,21 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.gateway.pair import Pair, open_pair, open_pair_apart
+from tests.shop import PATIENCE_S
+from tradepost.gateway import checks, pool
 from tradepost.kernel.keys import SigningKey, load_or_create_keys
 
 
 @pytest.fixture(scope="session")
 def signing_key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
     return load_or_create_keys(tmp_path_factory.mktemp("keys")).current
+
+
+@pytest.fixture(autouse=True)
+def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance that answers late, since the machine is slow, isn't taken for one that is gone."""
+    monkeypatch.setattr(pool, "CONNECT_S", PATIENCE_S)
+    monkeypatch.setattr(checks, "PATIENCE_S", PATIENCE_S)
 
 
 @pytest.fixture(params=["in_process", "apart"])

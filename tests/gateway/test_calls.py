@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.gateway.pair import GOOD, Pair
-from tests.kernel.http.driver import receiver, scope
-from tests.shop import eventually
+from tests.kernel.http.driver import Response, collector, receiver, scope
+from tests.shop import PATIENCE_S, eventually
 from tradepost.gateway import limits
 from tradepost.kernel.ids import is_id
 
@@ -73,14 +73,14 @@ async def test_beyond_the_limit_of_calls_under_way_the_next_is_refused_and_room_
 
 async def test_a_stream_takes_no_room_of_calls_and_ends_when_the_gateway_stops(pair: Pair) -> None:
     pair.gateway.calls = limits.Gate(1)
-    streaming = asyncio.create_task(pair.anyone.get(f"/goods/goods/{GOOD}/stream"))
-    while pair.gateway.streams.inside == 0:
-        await asyncio.sleep(0)
+    ended = Response()
+    call = scope("GET", f"/goods/goods/{GOOD}/stream", {}), receiver([b""], asyncio.Event()), collector(ended)
+    streaming = asyncio.create_task(pair.gateway(*call))
+    await eventually(lambda: asyncio.sleep(0, ended.body), bool)
     meanwhile = await pair.anyone.get("/goods/goods")
-    await asyncio.sleep(0.01)
 
     pair.gateway.stop()
-    ended = await asyncio.wait_for(streaming, 5)
+    await asyncio.wait_for(streaming, PATIENCE_S)
     closed = await eventually(lambda: asyncio.sleep(0, pair.goods.closed), bool)
 
     assert (meanwhile.status, ended.body, closed) == (200, b"data: 1\n\n", ["follow"])
@@ -98,7 +98,7 @@ async def test_nobody_has_all_the_streams(pair: Pair) -> None:
     assert one_more.error == (429, "rate_limited")
 
     pair.gateway.stop()
-    ended = await asyncio.wait_for(asyncio.gather(*open_, bobs), 5)
+    ended = await asyncio.wait_for(asyncio.gather(*open_, bobs), PATIENCE_S)
     again = await pair.as_("alice").get(stream)
     assert 429 not in {one.status for one in (*ended, again)}
     assert pair.gateway.streams.inside == 0

@@ -16,7 +16,7 @@ from tradepost.gateway.server import KEEP_ALIVE_S, Server, listen
 from tradepost.gateway.wire import Message, Receive, Send
 
 POST = b"POST /orders HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n"
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class Client(Transport):
@@ -90,7 +90,7 @@ class Client(Transport):
 async def test_who_connects_and_says_nothing_is_sent_away_without_a_word() -> None:
     client = Client()
     assert client.after(KEEP_ALIVE_S - 1) == "open"
-    assert client.after(KEEP_ALIVE_S + 1) == "closed"
+    assert client.after(KEEP_ALIVE_S + 5) == "closed"
     assert client.sent == []
 
 
@@ -98,7 +98,7 @@ async def test_a_head_that_does_not_end_is_not_waited_for() -> None:
     client = Client()
     await client.send(b"GET / HTTP/1.1\r\nhost: here\r\n", b"x-slow: ", b"1")
     assert client.after(HEAD_S - 1) == "open"
-    assert client.after(HEAD_S + 1) == "closed"
+    assert client.after(HEAD_S + 5) == "closed"
     assert (client.answers, client.seen) == ([b"408 Request Timeout"], [])
 
 
@@ -114,7 +114,7 @@ async def test_a_body_that_does_not_come_takes_nobodys_place() -> None:
     await client.send(POST % 5, b"hel")
     assert client.seen == []
     assert client.after(BODY_S - 1) == "open"
-    assert client.after(BODY_S + 1) == "closed"
+    assert client.after(BODY_S + 5) == "closed"
     assert (client.answers, client.seen) == ([b"408 Request Timeout"], [])
 
 
@@ -163,7 +163,7 @@ async def test_who_asks_first_and_then_sends_nothing_takes_nobodys_place_either(
     client = Client()
     await client.send(b"POST / HTTP/1.1\r\nhost: here\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
     assert client.seen == []
-    assert client.after(BODY_S + 1) == "closed"
+    assert client.after(BODY_S + 5) == "closed"
 
 
 async def test_an_upload_begins_at_once() -> None:
@@ -205,7 +205,7 @@ async def test_a_large_body_begins_before_it_is_all_here() -> None:
 async def test_one_that_then_stands_still_keeps_its_place_for_seconds_only() -> None:
     client = Client()
     await client.send(POST % 200_000, b"x" * 70_000)
-    assert client.after(PAUSE_S + 1) == "closed"
+    assert client.after(PAUSE_S + 5) == "closed"
     assert client.answers == [b"408 Request Timeout"]
 
 
@@ -214,7 +214,7 @@ async def test_an_upload_may_stand_still_for_longer() -> None:
     await client.send(POST % 200_000, b"x" * 70_000)
     assert client.seen == [b"POST"]
     assert client.after(STILL_S - 1) == "open"
-    assert client.after(STILL_S + 1) == "closed"
+    assert client.after(STILL_S + 5) == "closed"
 
 
 async def test_trailers_have_an_end_and_reach_nobody() -> None:
@@ -251,21 +251,21 @@ async def test_a_call_that_waits_behind_another_is_refused_in_nobodys_name() -> 
 async def test_drops_do_not_buy_time() -> None:
     client = Client()
     await client.send(POST % 100, *[b"x"] * 50)
-    assert client.after(BODY_S + 50 / SLOWEST + 1) == "closed"
+    assert client.after(BODY_S + 50 / SLOWEST + 5) == "closed"
 
 
 async def test_who_is_not_read_from_is_not_blamed() -> None:
     client = Client()
     await client.send(POST % 200_000, b"x" * 70_000)
     client.connection.flow.pause_reading()
-    assert client.after(STILL_S + 1) == "open"
+    assert client.after(STILL_S + 5) == "open"
 
 
 async def test_an_empty_line_after_an_answer_does_not_hold_the_connection() -> None:
     client = Client()
     await client.send(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n", b"\r\n")
     assert client.answers == [b"200 OK"]
-    assert client.after(HEAD_S + 1) == "closed"
+    assert client.after(HEAD_S + 5) == "closed"
     assert client.answers == [b"200 OK"]
 
 
@@ -288,7 +288,7 @@ async def test_a_close_that_does_not_come_to_an_end_is_an_abort() -> None:
     client = Client()
     client.connection.transport.close()
     assert client.after(1) == "closed"
-    assert client.after(UNREAD_S + 2) == "aborted"
+    assert client.after(UNREAD_S + 5) == "aborted"
 
 
 async def test_a_server_that_stops_does_not_wait_for_a_body() -> None:

@@ -37,17 +37,22 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read_at: int | None = None
+        self._seen: tuple[int, int] | None = None
 
     async def read(self) -> Public | None:
-        if self._read_at is not None and self._changed_at() == self._read_at:
+        if self._seen is None:
+            load_or_create_keys(self._folder)
+        found = self._file()  # before it is read: what is rotated after that is seen at the next look
+        if found == self._seen:
             return None
         public = load_or_create_keys(self._folder).public
-        self._read_at = self._changed_at()
+        self._seen = found
         return public
 
-    def _changed_at(self) -> int:
-        return (self._folder / CURRENT).stat().st_mtime_ns
+    def _file(self) -> tuple[int, int]:
+        """What tells the file of one key from that of the next, even of the same moment."""
+        status = (self._folder / CURRENT).stat()
+        return status.st_mtime_ns, status.st_ino
 
 
 class Identity:

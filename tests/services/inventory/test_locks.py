@@ -72,6 +72,7 @@ async def test_orders_products_staff_and_syncs_never_wait_in_a_circle(warehouse:
         in_rounds(orders, 1), in_rounds(orders, 2), in_rounds(products, 3), in_rounds(movements, 4),
         in_rounds(syncs, 5), in_rounds(syncs, 6),
     )  # fmt: skip
+    await warehouse.hear(created(new_id(), (SKUS[0], 100_000)))
 
     await warehouse.check_the_books()
     statuses = {row["status"] for row in await warehouse.db.fetch("SELECT DISTINCT status FROM reservation")}

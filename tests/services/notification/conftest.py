@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,13 +39,16 @@ from tradepost.settings import NotificationSettings
 STAFF = Caller(new_id(), frozenset({"staff"}), frozenset({"notification:read", "notification:write"}))
 MAILBOX = NotificationSettings(None, None, "Shop <shop@tradepost.test>", mailbox=True)
 ADDRESS = Address(name="Ada", line1="1 Loop", city="Bath", postal_code="BA1", country="GB")
+MOMENTS = count(1_790_000_000_000)  # ms
 HANDLERS = {one.fact: one.handler for group in service.groups for one in group.subscriptions}
 
 
 def event(fact: Fact) -> Event[Any]:
+    """Each of a later millisecond than the one before, as their ids say."""
+    moment = f"{next(MOMENTS):012x}"
     return Event(
         position=1,
-        id=new_id(),
+        id=f"{moment[:8]}-{moment[8:]}{new_id()[13:]}",
         type=fact.type,
         key=fact.key,
         sequence=1,

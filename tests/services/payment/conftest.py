@@ -21,6 +21,8 @@ from tradepost.kernel.migrate import role_of, url_as
 from tradepost.kernel.service import Room
 from tradepost.services.payment import service
 from tradepost.services.payment.desk import open_desk
+from tradepost.services.payment.domain import model
+from tradepost.services.payment.simulator import bank
 
 ISSUER = "http://tradepost.test"
 Door = Callable[..., Client]
@@ -48,8 +50,10 @@ def shared_url(server: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def till(shared_url: str, tmp_path: Path) -> AsyncIterator[Till]:
-    """An empty one."""
+async def till(shared_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Till]:
+    """An empty one. What is to happen later happens when the test waits for it."""
+    monkeypatch.setattr(model, "FIRST_PAUSE_S", 60.0)
+    monkeypatch.setattr(bank, "LATER_S", 60.0)
     superuser = await asyncpg.connect(shared_url)
     await superuser.execute(_EMPTY)
     await superuser.close()

@@ -143,8 +143,8 @@ async def opened(url: str, data: Path, pick_up_s: float, delivery_s: float) -> A
 
 @pytest.fixture
 async def shop(database_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
-    """The carrier comes after 5 seconds and delivers 30 seconds later."""
-    async with opened(database_url, tmp_path, 5, 30) as shop:
+    """The carrier comes after 5 minutes and delivers 10 minutes later."""
+    async with opened(database_url, tmp_path, 300, 600) as shop:
         yield shop
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import stat
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -99,9 +99,10 @@ async def test_a_parcel_on_hold_waits_until_somebody_sends_it_on(shop: Shop) -> 
     await shop.pay(order)
     shipment_id = await shop.shipment_id(order)
     await add_event(shop, shipment_id, Status.ON_HOLD)
+    asked_at = now()
     async with shop.db.transaction() as tx:
-        shown = await api.advance_carrier(request(body=Advance(seconds=60)), shop.desk, tx)
-    assert shown.carrier_time > datetime.now(UTC) + timedelta(seconds=55)
+        shown = await api.advance_carrier(request(body=Advance(seconds=900)), shop.desk, tx)
+    assert shown.carrier_time >= asked_at + timedelta(seconds=900)
     await shop.carry()
     assert await shop.status(order) == "on_hold"
 
@@ -148,7 +149,7 @@ async def test_a_webhook_that_is_not_the_carriers_is_refused_and_nothing_happens
     await shop.pay(order)
     body = await said(shop, order, "delivered")
 
-    for forged in ({"secret": b"guess"}, {"age_s": 301}, {"age_s": -310}):
+    for forged in ({"secret": b"guess"}, {"age_s": 301}, {"age_s": -400}):
         with pytest.raises(Unauthenticated) as refused:
             await webhook(shop, body, **forged)
         assert refused.value.error == "invalid_signature"

@@ -41,7 +41,7 @@ async def test_the_carrier_picks_up_and_delivers_when_it_is_time(shop: Shop) -> 
     assert await shop.status(order) == "pending"
 
     async with shop.db.transaction() as tx:
-        await commands.advance(tx, 6)
+        await commands.advance(tx, 301)
     assert shop.woken == ["shipping.carrier"]
     await shop.carry()
     assert await shop.published(order) == [("shipping.created", 1), ("shipping.dispatched", 2)]
@@ -52,7 +52,7 @@ async def test_the_carrier_picks_up_and_delivers_when_it_is_time(shop: Shop) -> 
     await shop.carry()
     assert await shop.status(order) == "picked_up"
     async with shop.db.transaction() as tx:
-        await commands.advance(tx, 30)
+        await commands.advance(tx, 600)
     await shop.carry()
     assert (await shop.published(order))[2:] == [("shipping.delivered", 3)]
     assert await shop.db.fetchval("SELECT count(*) FROM due") == 0
@@ -79,6 +79,8 @@ async def test_rounds_are_bounded_and_two_carriers_never_move_one_parcel_twice(
     monkeypatch.setattr(jobs, "PARCELS_A_ROUND", 20)
     orders = [new_id() for _ in range(100)]
     await fast.pay(*orders)
+    assert await fast.carry()
+    assert await fast.db.fetchval("SELECT count(*) FROM shipment WHERE status = 'delivered'") == 20
 
     async def work() -> int:
         rounds = 0
@@ -88,7 +90,7 @@ async def test_rounds_are_bounded_and_two_carriers_never_move_one_parcel_twice(
 
     rounds = await asyncio.gather(*(work() for _ in range(4)))
 
-    assert sum(rounds) == 5
+    assert sum(rounds) <= 4  # the last parcels may be shared
     counted = await fast.db.fetch("SELECT type, count(*) AS n FROM event GROUP BY type ORDER BY type")
     assert [row["n"] for row in counted] == [100, 100, 100]
 

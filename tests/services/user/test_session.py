@@ -9,8 +9,10 @@ import pytest
 
 from tests.kernel.http.driver import Client, Response
 from tests.services.user.house import PASSWORD, House
+from tests.shop import eventually
 from tradepost.kernel.clock import now
 from tradepost.kernel.events import Cause
+from tradepost.services.user.api import session as api
 from tradepost.services.user.commands.account import set_status
 from tradepost.services.user.commands.session import Grant, log_in, renew
 from tradepost.services.user.domain.account import Status
@@ -19,6 +21,8 @@ from tradepost.services.user.domain.session import RefreshTokenReused
 from tradepost.services.user.passwords import Passwords
 from tradepost.services.user.queries.session import revoked_sessions
 from tradepost.services.user.repository.session import Origin, record_failure
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 async def refresh(house: House, token: str) -> Response:
@@ -50,12 +54,17 @@ async def test_a_wrong_password_and_an_unknown_address_look_the_same(house: Hous
     assert await house.count("session") == 0
 
 
-async def test_after_five_wrong_passwords_even_the_right_one_has_to_wait(house: House) -> None:
+async def test_after_five_wrong_passwords_even_the_right_one_has_to_wait(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await house.register()
+    moment = now()
 
-    answers = [await house.log_in(password=f"wrong {n}") for n in range(6)]
-    delayed = await house.log_in()
-    other = await house.log_in("eve@shop.test")
+    with monkeypatch.context() as patched:
+        patched.setattr(api, "now", lambda: moment)
+        answers = [await house.log_in(password=f"wrong {n}") for n in range(6)]
+        delayed = await house.log_in()
+        other = await house.log_in("eve@shop.test")
 
     assert [answer.status for answer in answers] == [401] * 6
     assert delayed.error == (429, "login_delayed")
@@ -94,8 +103,10 @@ async def test_guessing_from_everywhere_is_delayed_but_for_where_the_owner_is(ho
     await log_in(house.desk.door, "ada@shop.test", PASSWORD, elsewhere, moment)  # she has shown up since
 
 
-async def test_guessing_in_parallel_gets_no_further(house: House) -> None:
+async def test_guessing_in_parallel_gets_no_further(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     await house.register()
+    moment = now()
+    monkeypatch.setattr(api, "now", lambda: moment)
 
     answers = await asyncio.gather(*(house.log_in(password=f"wrong {n}") for n in range(20)))
 
@@ -129,7 +140,7 @@ async def test_no_session_slips_in_while_the_account_is_being_closed(house: Hous
     async with house.desk.db.transaction() as tx:
         await set_status(tx, user_id, Status.DISABLED, now(), Cause("test"))
         slow = asyncio.create_task(house.log_in())  # the password is found good before this transaction ends
-        await asyncio.sleep(0.2)
+        await eventually(lambda: house.desk.db.fetchval(WAITING), lambda waiting: waiting == 1)
 
     assert (await slow).error == (401, "invalid_credentials")
     assert await house.count("session") == 0
