@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests import databases
+from tests.patience import PATIENCE_S
 from tests.shop import Shop, eventually, open_shop
 from tradepost.console import cut as cutting
 from tradepost.console.cut import CutError, Store, cut, open_stores
@@ -159,7 +160,7 @@ async def test_every_cut_through_a_selling_shop_has_the_cause_of_each_event_and_
         await shop.product("MUG-1", stock=500)
         selling = asyncio.create_task(_sell(shop))
         cuts, orders = 0, set[int]()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while cuts < CUTS or len(orders) <= 3:  # so that it has sold meanwhile
                 await asyncio.sleep(0.1)
                 async with cut(stores):

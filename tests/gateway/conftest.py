@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.gateway.pair import Pair, open_pair, open_pair_apart
-from tests.shop import PATIENCE_S
+from tests.patience import PATIENCE_S
 from tradepost.gateway import checks, pool
 from tradepost.kernel.keys import SigningKey, load_or_create_keys
 

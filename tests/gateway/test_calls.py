@@ -6,7 +6,8 @@ import pytest
 
 from tests.gateway.pair import GOOD, Pair
 from tests.kernel.http.driver import Response, collector, receiver, scope
-from tests.shop import PATIENCE_S, eventually
+from tests.patience import PATIENCE_S
+from tests.shop import eventually
 from tradepost.gateway import limits
 from tradepost.kernel.ids import is_id
 

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from tests.gateway.apart import Double, Scope, answer, nowhere, serving
-from tests.shop import PATIENCE_S, eventually
+from tests.patience import PATIENCE_S
+from tests.shop import eventually
 from tradepost.gateway import identity as keeping
 from tradepost.gateway.identity import SOONEST_S, Folder, Identity, KeySource
 from tradepost.gateway.jwks import JwkSet, Unreachable

@@ -7,7 +7,8 @@ import aiohttp
 import pytest
 
 from tests.gateway.apart import Double, Scope, Wire, answer, narrow, open_front, serving, whole, wired
-from tests.shop import PATIENCE_S, eventually
+from tests.patience import PATIENCE_S
+from tests.shop import eventually
 from tradepost.gateway import forwarding, pool
 from tradepost.gateway.seal import Seal
 from tradepost.kernel.ids import is_id

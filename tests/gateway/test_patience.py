@@ -10,13 +10,13 @@ import pytest
 from uvicorn.server import ServerState
 
 from tests.gateway.test_protocol import Transport, turn
+from tests.patience import PATIENCE_S
 from tradepost.gateway import protocol, server
 from tradepost.gateway.protocol import BODY_S, HEAD_LIMIT, HEAD_S, PAUSE_S, SLOWEST, STILL_S, UNREAD_S
 from tradepost.gateway.server import KEEP_ALIVE_S, Server, listen
 from tradepost.gateway.wire import Message, Receive, Send
 
 POST = b"POST /orders HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n"
-PATIENCE_S = 30.0
 
 
 class Client(Transport):

@@ -88,7 +88,7 @@ async def running(data: Path) -> AsyncIterator[tuple[Instance, aiohttp.ClientSes
     instance.start()
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{instance.port}") as http:
-            await instance.ready(http, 60)
+            await instance.ready(http, PATIENCE_S)
             yield instance, http
     finally:
         if instance.process is not None and instance.process.poll() is None:

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.services.product.catalogue import PRODUCTS, Catalogue, adjusted, opened, reserved
 from tradepost.kernel.remembered import LIMIT_BYTES
 from tradepost.services.product import catalogue as remembering
@@ -198,7 +199,7 @@ async def test_nobody_waits_for_the_stock_of_a_large_page(
     monkeypatch.setattr(remembering, "_now", slow)
     waiting = asyncio.create_task(by.page(large))
     await asyncio.sleep(0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         assert await by.product(one) == shown
     assert not waiting.done()
     gathered.set()
@@ -224,7 +225,7 @@ async def test_the_mark_changes_with_each_commit_and_keeps_nobody_waiting_before
     seen = [await mark()]
     async with catalogue.db.transaction() as slow:
         await slow.execute(rename, mugs[0]["id"], "Slow")
-        async with asyncio.timeout(30), catalogue.db.transaction() as quick:
+        async with asyncio.timeout(PATIENCE_S), catalogue.db.transaction() as quick:
             await quick.execute(rename, mugs[1]["id"], "Quick")
             await quick.execute(rename, mugs[1]["id"], "Quicker")
         seen.append(await mark())

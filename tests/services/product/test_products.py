@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from tests.patience import PATIENCE_S
 from tests.services.product.catalogue import MUG, PRODUCTS, Catalogue, opened
 from tradepost.kernel.ids import new_id
 
@@ -143,7 +144,7 @@ async def test_the_same_key_makes_one_product(catalogue: Catalogue) -> None:
 
 async def test_prefer_wait_answers_when_order_has_opened_all_variants(catalogue: Catalogue) -> None:
     asked = asyncio.create_task(catalogue.staff.post(PRODUCTS, {**MUG, "variants": SIZES}, prefer="wait=30"))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not (listed := (await catalogue.everyone.get(PRODUCTS)).json["data"]):
             await asyncio.sleep(0.01)
     one, other = opened(listed[0])
@@ -152,7 +153,7 @@ async def test_prefer_wait_answers_when_order_has_opened_all_variants(catalogue:
     assert not done
     await catalogue.hear([other, one])
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         response = await asked
     assert (response.status, response.json["orderable"]) == (201, True)
     assert response.json["version"] == 1
