@@ -16,7 +16,7 @@ from brokers.node import HOST, Launch, Node, NodeError, ask
 PORT: Final = 9092
 VERSION: Final = "4.1.0"  # as in pom.xml
 POM: Final = Path(__file__).with_name("pom.xml")
-SESSION_MS: Final = 18_000
+SESSION_MS: Final = 18_000  # of silence on a busy machine
 BRIEF_MS: Final = 3_000  # for one that is to be killed and back soon
 HEAP: Final = "-Xmx512m"
 API_VERSIONS: Final = 18

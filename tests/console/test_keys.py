@@ -1,5 +1,6 @@
 """`tradepost keys`: what signs and what is still good, in the folder of an instance."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,13 +29,23 @@ def test_a_key_that_is_revoked_is_gone(data: Path) -> None:
     assert before.current.kid not in load_or_create_keys(data / KEYS).public
 
 
+def test_keys_that_root_makes_belong_to_whom_the_folder_does(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_or_create_keys(data / KEYS)
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", lambda _descriptor, user, group: given.append((user, group)))
+    rotate()
+    folder = (data / KEYS).stat()
+    assert given == [(folder.st_uid, folder.st_gid)] * 2
+
+
 def test_the_keys_are_listed_with_their_parts(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = load_or_create_keys(data / KEYS).current.kid
     rotate()
     second = load_or_create_keys(data / KEYS).current.kid
     list_()
     said, signs, good = capsys.readouterr().out.splitlines()
-    assert said == f"{second} signs as soon as you have started again what runs `user`"
+    assert said == f"{second} signs as soon as you have started again all that runs `user`"
     assert (signs.split("made")[0], good.split("replaced")[0]) == (f"{second}  signs, ", f"{first}  is still good, ")
 
 

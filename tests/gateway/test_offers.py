@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.gateway.test_patience import Client
+from tests.gateway.test_protocol import turn
 
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nhttp2-settings: AAMAAABkAARAAAAAAAIAAAAA\r\nupgrade: h2c\r\n"
 WEBSOCKET = b"connection: keep-alive, Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAMAAABkAARAAAAAAAIAAA==\r\n"
@@ -32,7 +33,21 @@ async def test_a_body_behind_an_offer_arrives_and_so_does_the_next_call(offer: b
 async def test_the_application_is_told_nothing_of_the_offer() -> None:
     client = Client()
     await client.send(CALL % H2C)
-    assert client.headers == [b"host", b"content-length"]
+    assert client.headers == [b"host", b"connection", b"content-length"]
+
+
+async def test_many_offers_at_once_are_read_one_after_the_other() -> None:
+    client = Client()
+    await client.send((CALL % H2C) * 2_000)
+    while len(client.seen) < 2_000:
+        await turn()
+    assert (set(client.answers), b"".join(client.pieces)) == ({b"200 OK"}, b"hello" * 2_000)
+
+
+async def test_what_is_meant_for_the_gateway_alone_stays_so() -> None:
+    client = Client()
+    await client.send(CALL % b"connection: Upgrade, X-Hop\r\nx-hop: 1\r\nupgrade: h2c\r\n")
+    assert client.headers == [b"host", b"connection", b"x-hop", b"content-length"]
 
 
 async def test_who_wants_to_leave_after_it_may() -> None:

@@ -75,7 +75,7 @@ async def test_who_holds_a_lock_is_told_and_lets_others_through_meanwhile(
             await eventually(lambda: _nothing(), lambda _: logs)
         assert await asyncio.wait_for(superuser.fetchval("SELECT count(*) FROM probe.thing"), PATIENCE_S) == 0
     await migrating
-    (waits, *_), told = logs, logs[0]["open"][0]
+    (waits, *_), told = logs, logs[0]["holders"][0]
     assert (waits["event"], waits["log_level"]) == ("migration_waits", "warning")
     assert (told["pid"], told["program"], told["state"]) == (holder.get_server_pid(), "psql", "idle in transaction")
     assert await superuser.fetchval("SELECT count(*) FROM probe.migration WHERE name LIKE '%0002_wider%'") == 1
@@ -83,16 +83,16 @@ async def test_who_holds_a_lock_is_told_and_lets_others_through_meanwhile(
 
 
 async def test_a_migration_waits_until_another_process_is_through_with_its_own(
-    database_url: str, superuser: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+    database_url: str, superuser: "asyncpg.Connection[Any]"
 ) -> None:
-    monkeypatch.setattr(module, "LOCK_TIMEOUT", "100ms")
     await superuser.execute("SELECT pg_advisory_lock($1)", module.LOCK)
     with capture_logs() as logs:
         migrating = asyncio.create_task(migrate(database_url, PROBE, databases.SECRET))
         await eventually(lambda: _nothing(), lambda _: logs)
         assert not migrating.done()
-    await superuser.execute("SELECT pg_advisory_unlock($1)", module.LOCK)
-    await migrating
+        await superuser.execute("SELECT pg_advisory_unlock($1)", module.LOCK)
+        await migrating
+    assert [(line["event"], line["why"]) for line in logs] == [("migration_waits", "another process is at it")]
 
 
 async def _nothing() -> None:

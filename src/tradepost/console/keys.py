@@ -34,19 +34,19 @@ def list_() -> None:
 
 @keys.command(help_epilogue=EXAMPLES)
 def rotate(*, revoke: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """Make a new key. Start what runs `user` again afterwards, which signs with it from then on. Tokens that were
+    """Make a new key. Start all that runs `user` again afterwards: it signs with it from then on. Tokens that were
     signed with the key so far stay good until they end.
 
     Parameters
     ----------
     revoke
-        Refuse those tokens, too, within a minute. Until `user` was started again nobody's token is good; afterwards
-        each gets a new one with the next refresh, and nobody has to log in.
+        Refuse those tokens, too: a minute later where this folder is read, and elsewhere a minute after `user` was
+        started again. Then each gets a new one with the next refresh, and nobody has to log in.
     """
     with _opened() as folder:
         for _ in range(1 + revoke):
             made = rotate_keys(folder)
-        print(f"{made.current.kid} signs as soon as you have started again what runs `user`")
+        print(f"{made.current.kid} signs as soon as you have started again all that runs `user`")
 
 
 @contextmanager

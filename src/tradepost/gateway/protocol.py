@@ -17,7 +17,7 @@ SLOWEST: Final = 500  # bytes of it
 PAUSE_S: Final = 10.0  # the longest that a body may stand still whose call has begun,
 STILL_S: Final = 120.0  # an upload,
 UNREAD_S: Final = 30.0  # and an answer
-OFFER: Final = (b"connection", b"upgrade", b"http2-settings")  # the headers of one
+OFFER: Final = (b"upgrade", b"http2-settings")  # headers; what `connection` names beside them is its own affair
 
 
 class Joining:
@@ -66,12 +66,14 @@ class Parser(HttpRequestParser):
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]
         """Errors: HttpParserError."""
-        try:
-            super().feed_data(data)
-        except HttpParserUpgrade as offer:
-            plain = self._protocol.plain_head() + data[offer.args[0] :]
-            self._protocol.parser = parser = Parser(self._protocol)
-            parser.feed_data(plain)
+        parser, left = self, memoryview(data)
+        while True:
+            try:
+                return HttpRequestParser.feed_data(parser, left)
+            except HttpParserUpgrade as offer:
+                head, left = self._protocol.plain_head(), left[offer.args[0] :]
+                self._protocol.parser = parser = Parser(self._protocol)
+                HttpRequestParser.feed_data(parser, head)
 
 
 class Protocol(HttpToolsProtocol):
@@ -97,8 +99,6 @@ class Protocol(HttpToolsProtocol):
             raise HttpParserError("no tunnels here")
         lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
         lines += [b"%b: %b" % header for header in self.headers if header[0] not in OFFER]
-        if any(b"close" in value.lower() for name, value in self.headers if name == b"connection"):
-            lines.append(b"connection: close")
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
     @property

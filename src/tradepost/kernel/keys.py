@@ -114,6 +114,8 @@ def _write_beside(path: Path, content: bytes) -> Path:
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        if os.geteuid() == 0:  # an operator, who must not lock out the services
+            os.fchown(descriptor, path.parent.stat().st_uid, path.parent.stat().st_gid)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -27,10 +27,15 @@ SAYS_HOW: Final = 16  # the first major version that tells how a session was let
 LOCK_TIMEOUT: Final = "3s"
 PAUSE_S: Final = 2.0  # in which those who waited behind us get on
 
-_OPEN: Final = """
-SELECT pid, application_name AS program, state, xact_start::text AS since FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
-ORDER BY xact_start LIMIT 3
+GIVEN_UP: Final = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+
+# Since when, PostgreSQL tells only who may see it: whose that is comes first.
+_HOLDERS: Final = """
+SELECT pid, usename AS role, application_name AS program, state, xact_start::text AS since
+FROM pg_stat_activity JOIN (
+    SELECT DISTINCT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE datname = current_database() AND granted AND relation >= 16384) AS holder USING (pid)
+WHERE pid <> pg_backend_pid() ORDER BY xact_start NULLS FIRST LIMIT 5
 """
 
 logger = structlog.get_logger()
@@ -73,14 +78,18 @@ async def migrate(url: str, schemas: Sequence[tuple[str, str]], secret: str) -> 
     """Bring the database at `url`, whose role may create roles and schemas, to this version. `schemas` are pairs of
     (schema, package with a folder `migrations`). Safe to run at once from several processes, and while others sell:
     whoever waits for a lock keeps all behind him waiting, so it is given up after a while, told, and tried again."""
-    connection = await asyncpg.connect(url, server_settings={"lock_timeout": LOCK_TIMEOUT})
+    connection = await asyncpg.connect(url, server_settings={"application_name": "tradepost migrate"})
     try:
+        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+            logger.info("migration_waits", why="another process is at it")
+            await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        await connection.execute("SELECT set_config('lock_timeout', $1, false)", LOCK_TIMEOUT)
         while True:
             try:
                 return await _migrate(connection, url, schemas, secret)
-            except asyncpg.LockNotAvailableError:
-                open_ones = [dict(row) for row in await connection.fetch(_OPEN)]
-                logger.warning("migration_waits", why="others hold what it has to lock", open=open_ones)
+            except GIVEN_UP as error:
+                holders = [dict(row) for row in await connection.fetch(_HOLDERS)]
+                logger.warning("migration_waits", why=str(error), holders=holders)
                 await asyncio.sleep(PAUSE_S)
     finally:
         await connection.close()
@@ -88,7 +97,6 @@ async def migrate(url: str, schemas: Sequence[tuple[str, str]], secret: str) -> 
 
 async def _migrate(connection: Any, url: str, schemas: Sequence[tuple[str, str]], secret: str) -> None:
     """Each step is whole or not there, and done again it changes nothing."""
-    await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
     for schema, package in schemas:
         await _refuse_newer(connection, schema, package)
     roles = [READER, *(role_of(schema) for schema, _ in schemas)]
@@ -145,7 +153,7 @@ async def _apply(connection: Any, schema: str, migration: Migration) -> None:
             await connection.execute(
                 "INSERT INTO migration (name, digest) VALUES ($1, $2)", migration.name, migration.digest
             )
-    except asyncpg.LockNotAvailableError:
+    except GIVEN_UP:
         raise
     except asyncpg.PostgresError as error:
         raise MigrationError(f"{schema}: {migration.name} failed, nothing of it was kept: {error}") from error

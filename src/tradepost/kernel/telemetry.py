@@ -12,7 +12,7 @@ FIGURES: Final = CollectorRegistry()  # what services measure about their own wo
 MESSAGES: Final = Counter(
     "tradepost_messages",
     "Tries to hand a message over: sent, to be tried again (pending), given up (failed), or too old to send (expired).",
-    ["service", "outcome"],
+    ["service", "channel", "outcome"],
     registry=FIGURES,
 )
 QUIET: Final = ("uvicorn", "asyncio", "aiohttp.access")  # heard from WARNING on

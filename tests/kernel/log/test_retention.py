@@ -167,7 +167,7 @@ async def test_when_the_logs_were_last_seen_to_is_told(
     database_url: str, small: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "EVERY_S", 0.01)
-    kept_at = KEPT_AT.labels(urlsplit(database_url).path[1:])._value
+    kept_at = KEPT_AT.labels("local" + urlsplit(database_url).path)._value
     rounds = asyncio.create_task(retention.keep_for_ever(database_url))
     try:
         await asyncio.sleep(0)

@@ -222,7 +222,7 @@ async def test_a_letter_that_is_refused_waits_or_fails(
 ) -> None:
     await house.register()
     mailbox.answer = refusal
-    outcome = MESSAGES.labels("user", {"waiting": "pending"}.get(status, status))._value
+    outcome = MESSAGES.labels("user", "email", {"waiting": "pending"}.get(status, status))._value
     before = outcome.get()
 
     await send_letters(with_mail(house, mailbox.port))

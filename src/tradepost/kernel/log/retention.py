@@ -28,7 +28,7 @@ IDS_AHEAD: Final = Gauge(
 
 KEPT_AT: Final = Gauge(
     "tradepost_log_kept_timestamp_seconds",
-    "When the logs of a database were last seen to and nothing failed, be it by another process.",
+    "When this process last went through the logs of a database, or began to be there for it.",
     ["database"],
     registry=FIGURES,
 )
@@ -70,22 +70,25 @@ logger = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Kept:
-    """What one round did: partitions made, their names when dropped, ticks deleted."""
+    """What one round did: partitions made, their names when dropped, ticks deleted; `is_left` when another process was
+    at it."""
 
-    made: int
-    dropped: tuple[str, ...]
-    ticks: int
+    made: int = 0
+    dropped: tuple[str, ...] = ()
+    ticks: int = 0
+    is_left: bool = False
 
 
 async def keep_for_ever(admin_url: str) -> None:
     """A round each minute, until cancelled."""
-    kept_at = KEPT_AT.labels(urlsplit(admin_url).path.removeprefix("/"))
+    parts = urlsplit(admin_url)
+    kept_at = KEPT_AT.labels(f"{parts.hostname or 'local'}{parts.path}")
     kept_at.set_to_current_time()  # the start has made sure of what there must be
     while True:
         await asyncio.sleep(EVERY_S)
         try:
-            await keep(admin_url, datetime.now(UTC))
-            kept_at.set_to_current_time()
+            if not (await keep(admin_url, datetime.now(UTC))).is_left:
+                kept_at.set_to_current_time()
         except Exception as error:
             logger.error("retention_failed", why=str(error) or type(error).__name__)
 
@@ -95,7 +98,7 @@ async def keep(admin_url: str, now: datetime, *, size: int = PARTITION_EVENTS) -
     connection = await asyncpg.connect(admin_url, server_settings={"lock_timeout": LOCK_TIMEOUT})
     try:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
-            return Kept(0, (), 0)  # another process is at it
+            return Kept(is_left=True)
         sources = [row["name"] for row in await connection.fetch("SELECT name FROM log.source ORDER BY name")]
         made = sum([await _extend(connection, source, size) for source in sources])
         for source in sources:

@@ -30,8 +30,8 @@ async def send(desk: Desk) -> bool:
     outcomes = await asyncio.gather(*(_send(desk, one, gate) for one in claimed))
     async with desk.db.transaction() as tx:
         await outbox.settle(tx, list(zip(claimed, outcomes, strict=True)))
-    for outcome in outcomes:
-        MESSAGES.labels("notification", outcome.status).inc()
+    for one, outcome in zip(claimed, outcomes, strict=True):
+        MESSAGES.labels("notification", one.channel, outcome.status).inc()
     return len(claimed) == MESSAGES_A_ROUND
 
 

@@ -36,7 +36,7 @@ async def send_letters(desk: Desk) -> bool:
         async with desk.db.transaction() as tx:
             await letters.record(tx, outcomes, now())
         for outcome in outcomes:
-            MESSAGES.labels("user", "pending" if outcome.status == "waiting" else outcome.status).inc()
+            MESSAGES.labels("user", "email", "pending" if outcome.status == "waiting" else outcome.status).inc()
     return len(claimed) == LETTERS
 
 
