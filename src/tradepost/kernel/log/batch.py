@@ -32,12 +32,11 @@ WITH fresh AS MATERIALIZED (
     SELECT id, bytes FROM {{schema}}.event
     WHERE epoch = $1 AND xid = ANY ($4::text[]::xid8[]) AND {_WANTED}
 ), piece AS (
-    SELECT id, count(*) OVER () AS remaining, max(id) OVER () AS last,
-           row_number() OVER newest AS nth, sum(bytes) OVER newest AS size
-    FROM fresh WINDOW newest AS (ORDER BY id)
+    SELECT id, row_number() OVER newest AS nth, sum(bytes) OVER newest AS size
+    FROM (SELECT * FROM fresh ORDER BY id LIMIT $10) AS first WINDOW newest AS (ORDER BY id)
 )
-SELECT remaining, last, {RAW_COLUMNS}
-FROM piece JOIN {{schema}}.event USING (id) WHERE nth = 1 OR (nth <= $10 AND size <= $11) ORDER BY id
+SELECT (SELECT count(*) FROM fresh) AS remaining, (SELECT max(id) FROM fresh) AS last, {RAW_COLUMNS}
+FROM piece JOIN {{schema}}.event USING (id) WHERE nth = 1 OR size <= $11 ORDER BY id
 """
 
 # What lies there within a range of ids, once it is known where it ends: so whoever has a million between two ticks does
