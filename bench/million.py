@@ -1,7 +1,7 @@
 """A million orders stored: placing and reading against an empty shop, in turns, and the application's memory.
 
 Both shops have PostgreSQL servers of their own; one is left empty, into the other the past is loaded by COPY
-(`bench/stored.py`), which takes some minutes and about 15 GB in the temporary folder.
+(`bench/stored.py`), which takes some minutes and about 25 GB in the temporary folder.
 
 python -m bench.million [--quick] [--runs 3]
 """

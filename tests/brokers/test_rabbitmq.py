@@ -9,6 +9,7 @@ from typing import Any, Final
 import aio_pika
 import msgspec
 import pytest
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from brokers.node import Node
@@ -31,7 +32,7 @@ from tests.brokers.rabbitmq_probing import (
     receiving,
 )
 from tests.patience import PATIENCE_S
-from tradepost.kernel.brokers.envelope import decode
+from tradepost.kernel.brokers.envelope import decode, encode
 from tradepost.kernel.brokers.port import BrokerError
 from tradepost.kernel.brokers.rabbitmq import Limits, open_broker, publisher
 from tradepost.kernel.brokers.rabbitmq.frames import Arrived
@@ -426,6 +427,28 @@ async def test_what_is_no_event_becomes_a_dead_letter_alone(
     assert (line["log_level"], line["group"]) == ("error", "store")
     assert await broker.depth(STORE) == 0
     assert (await next_of(rabbitmq_vhost_url, "store_dead")).body == b"by hand"
+
+
+async def test_what_is_spoken_in_anothers_name_is_dead_and_stays_so(
+    rabbitmq_vhost_url: str, things: Things, database: Database
+) -> None:
+    broker, at = rabbit(rabbitmq_vhost_url), door(database)
+    await publish(broker, things.events(1))
+    forged = encode("thong", structs.replace(things.event("forged"), type="thong.moved"))
+    await post(rabbitmq_vhost_url, forged)
+    await post(rabbitmq_vhost_url, b"by hand")
+
+    with capture_logs() as lines:
+        async with receiving(broker, at):
+            await at.count(1)
+            await dead(broker, 2)
+        assert await broker.redrive(STORE) == 1
+    why = "an event of thong, which does not publish to thing_events"
+    assert [line["event"] for line in lines if line.get("why") == why] == ["dead_letter", "dead_letter_stays"]
+    await dead(broker, 1)
+    assert (await next_of(rabbitmq_vhost_url, "store_dead")).body == forged
+    assert (await next_of(rabbitmq_vhost_url, QUEUE)).body == b"by hand"
+    assert len(at.events) == 1
 
 
 async def dead(broker: Any, count: int) -> None:

@@ -25,7 +25,8 @@ logger = structlog.get_logger()
 
 
 class GroupStopped(RuntimeError):
-    """So many keys were parked in a minute that the deployment is at fault, not the events."""
+    """So many keys were parked in a minute that the deployment is at fault, not the events. `/health` tells the message
+    to everybody, so it quotes no error."""
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -65,7 +66,10 @@ async def apply_halving(
         keys[part[0].key] = error
         failed.append((part[0], error))
         if len(keys) > STOP_AFTER_KEYS:
-            raise GroupStopped(f"over {STOP_AFTER_KEYS} keys of one piece fail, the last with {error!r}; {ADVICE}")
+            logger.error("too_many_fail", key=part[0].key, type=part[0].type, event_id=part[0].id, why=str(error))
+            raise GroupStopped(
+                f"over {STOP_AFTER_KEYS} keys of one piece fail, the last with {type(error).__name__}; {ADVICE}"
+            )
     return failed
 
 

@@ -31,10 +31,11 @@ Received = tuple[int, int, pamqp.frame.FrameTypes]
 
 
 class Arrived(Basic.Deliver):
-    """A message that is there as a whole, without its properties."""
+    """A message that is there as a whole, without its properties; `exchange` is the one that it was published to."""
 
-    def __init__(self, tag: int, body: bytes) -> None:
+    def __init__(self, tag: int, exchange: str, body: bytes) -> None:
         self.delivery_tag = self.tag = tag
+        self.exchange = exchange
         self.body = body
 
     def __repr__(self) -> str:
@@ -42,10 +43,14 @@ class Arrived(Basic.Deliver):
 
 
 class _Arriving:
-    """A message of which the tag is known, then the size, then more and more of its body."""
+    """A message of which tag and exchange are known, then the size, then more and more of its body."""
 
-    def __init__(self, tag: int) -> None:
-        self._tag = tag
+    def __init__(self, deliver: bytes) -> None:
+        """Behind class and method the frame has the consumer's name, the tag, a flag, and the exchange's name."""
+        tag_at = 5 + deliver[4]
+        exchange_at = tag_at + _TAG.size + 2
+        self._tag = _TAG.unpack_from(deliver, tag_at)[0]
+        self._exchange = deliver[exchange_at : exchange_at + deliver[exchange_at - 1]].decode(errors="replace")
         self._missing: int | None = None
         self._parts: list[bytes] = []
 
@@ -58,7 +63,7 @@ class _Arriving:
             self._parts.append(payload)
         else:
             raise InvalidFrameError(f"a frame of kind {kind} within a message")
-        return None if self._missing > 0 else Arrived(self._tag, b"".join(self._parts))
+        return None if self._missing > 0 else Arrived(self._tag, self._exchange, b"".join(self._parts))
 
 
 class Frames(FrameReceiver):
@@ -90,7 +95,7 @@ class Frames(FrameReceiver):
                 raise InvalidFrameError("a frame does not end where it should")
             at, self._at = self._at, end + 1
             if kind == METHOD and buffer[start : start + 4] == DELIVER:
-                self._arriving[channel] = _Arriving(_TAG.unpack_from(buffer, start + 5 + buffer[start + 4])[0])
+                self._arriving[channel] = _Arriving(buffer[start:end])
             elif kind == METHOD or channel not in self._arriving:
                 return self._made(buffer[at : end + 1])
             elif arrived := self._arriving[channel].take(kind, buffer[start:end]):

@@ -12,6 +12,7 @@ from tradepost.kernel.brokers.envelope import NotAnEvent, decode
 from tradepost.kernel.brokers.port import TOGETHER_S, Intake, nothing
 from tradepost.kernel.brokers.rabbitmq.frames import Arrived
 from tradepost.kernel.brokers.rabbitmq.link import FRAMES, Link, end_of
+from tradepost.kernel.brokers.rabbitmq.topology import check_source
 from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, Raw
 from tradepost.kernel.log.rest import ENOUGH
 
@@ -22,6 +23,7 @@ logger = structlog.get_logger()
 
 class Delivery(NamedTuple):
     tag: int
+    exchange: str
     body: bytes
 
 
@@ -95,7 +97,7 @@ class Inlet(Channel):
         return taken
 
     async def _hold(self, arrived: Arrived) -> None:
-        self._held.append(Delivery(arrived.tag, arrived.body))
+        self._held.append(Delivery(arrived.tag, arrived.exchange, arrived.body))
         self._size += len(arrived.body)
         self._news.set()
         if self._size >= PIECE_BYTES:
@@ -130,9 +132,10 @@ async def _read(
     """The events by publisher, and the tag of the last; what is none goes to the dead letters, alone."""
     pieces: dict[str, list[Raw]] = {}
     last = None
-    for tag, body in deliveries:
+    for tag, exchange, body in deliveries:
         try:
             source, event = decode(body)
+            check_source(exchange, source)
         except NotAnEvent as error:
             logger.error("dead_letter", group=intake.group.name, why=str(error))
             async with link.server.asked("rejecting"):
