@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.patience import PATIENCE_S
 from tradepost.console.instance import Instance
 
 Reply = Callable[[int], web.StreamResponse | None]
@@ -24,12 +25,14 @@ class Signed(Instance):
 
 @dataclass
 class Double:
-    """Takes down every POST; `replies` by path say what a call, counted from 0, is answered. None drops it."""
+    """Takes down every POST; `replies` by path say what a call, counted from 0, is answered. None drops it. The first
+    ones are answered when `gathers` of them are here at once."""
 
     instance: Instance = field(default_factory=lambda: Signed("", Path(), {}))
     replies: dict[str, Reply] = field(default_factory=dict)
     calls: list[tuple[str, str | None, Any]] = field(default_factory=list)
     pause_s: float = 0.0
+    gathers: int = 0
     inside: int = 0
     most_inside: int = 0
 
@@ -44,6 +47,9 @@ class Double:
         self.inside += 1
         self.most_inside = max(self.most_inside, self.inside)
         await asyncio.sleep(self.pause_s)
+        async with asyncio.timeout(PATIENCE_S):
+            while self.most_inside < self.gathers:
+                await asyncio.sleep(0.01)
         self.inside -= 1
         reply = self.replies[request.path](count)
         if reply is None:

@@ -167,11 +167,11 @@ async def test_an_invoice_of_more_than_500_lines_becomes_several_orders() -> Non
 
 async def test_different_customers_are_served_at_once_and_a_rate_spreads_the_starts() -> None:
     lines = [f"{at},MUG,MUG,1,2010-12-01 08:00:00,2.50,,France\n" for at in range(20)]
-    pausing, prompt = Double(replies={ORDERS: _placed}, pause_s=1), Double(replies={ORDERS: _placed})
-    async with _client(pausing) as client:
+    full, prompt = Double(replies={ORDERS: _placed}, gathers=8), Double(replies={ORDERS: _placed})
+    async with _client(full) as client:
         await _play(client, HEADER + "".join(lines[:9]))
     async with _client(prompt) as client:
         paced = await _play(client, HEADER + "".join(lines), rate=50)
 
-    assert pausing.most_inside == 8
+    assert full.most_inside == 8
     assert paced.seconds >= 19 / 50

@@ -1,11 +1,13 @@
 """Who offers to go on in another protocol is answered in this one, and nothing of what it sends is lost."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
 from tests.gateway.test_patience import Client
 from tests.gateway.test_protocol import turn
+from tests.patience import PATIENCE_S
 
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nhttp2-settings: AAMAAABkAARAAAAAAAIAAAAA\r\nupgrade: h2c\r\n"
 WEBSOCKET = b"connection: keep-alive, Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAMAAABkAARAAAAAAAIAAA==\r\n"
@@ -39,8 +41,9 @@ async def test_the_application_is_told_nothing_of_the_offer() -> None:
 async def test_many_offers_at_once_are_read_one_after_the_other() -> None:
     client = Client()
     await client.send((CALL % H2C) * 2_000)
-    while len(client.seen) < 2_000:
-        await turn()
+    async with asyncio.timeout(PATIENCE_S):
+        while len(client.seen) < 2_000:
+            await turn()
     assert (set(client.answers), b"".join(client.pieces)) == ({b"200 OK"}, b"hello" * 2_000)
 
 

@@ -27,6 +27,7 @@ SAYS_HOW: Final = 16  # the first major version that tells how a session was let
 LOCK_TIMEOUT: Final = "3s"
 PAUSE_S: Final = 2.0  # in which those who waited behind us get on
 
+OWN_SETTINGS: Final = {"application_name": "tradepost migrate", "lock_timeout": "0", "statement_timeout": "0"}
 GIVEN_UP: Final = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 # Since when, PostgreSQL tells only who may see it: whose that is comes first.
@@ -78,7 +79,7 @@ async def migrate(url: str, schemas: Sequence[tuple[str, str]], secret: str) -> 
     """Bring the database at `url`, whose role may create roles and schemas, to this version. `schemas` are pairs of
     (schema, package with a folder `migrations`). Safe to run at once from several processes, and while others sell:
     whoever waits for a lock keeps all behind him waiting, so it is given up after a while, told, and tried again."""
-    connection = await asyncpg.connect(url, server_settings={"application_name": "tradepost migrate"})
+    connection = await asyncpg.connect(url, server_settings=OWN_SETTINGS)
     try:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
             logger.info("migration_waits", why="another process is at it")

@@ -14,7 +14,7 @@ from tests.kernel.log.probing import RECORD, caught_up, consuming, effects, move
 from tradepost.kernel.database import Database
 from tradepost.kernel.log import retention
 from tradepost.kernel.log.consumer import register
-from tradepost.kernel.log.retention import IDS_AHEAD, KEPT_AT, keep
+from tradepost.kernel.log.retention import IDS_AHEAD, KEPT_AT, Kept, keep
 from tradepost.kernel.tasks import end
 
 LATER = timedelta(days=31)
@@ -167,7 +167,7 @@ async def test_when_the_logs_were_last_seen_to_is_told(
     database_url: str, small: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "EVERY_S", 0.01)
-    kept_at = KEPT_AT.labels("local" + urlsplit(database_url).path)._value
+    kept_at = KEPT_AT.labels(_label(database_url))._value
     rounds = asyncio.create_task(retention.keep_for_ever(database_url))
     try:
         await asyncio.sleep(0)
@@ -182,6 +182,38 @@ async def test_when_the_logs_were_last_seen_to_is_told(
         assert kept_at.get() == before
     finally:
         await end([rounds])
+
+
+async def test_who_leaves_the_logs_to_another_process_does_not_tell_that_they_were_seen_to(
+    database_url: str, superuser: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "EVERY_S", 0.01)
+    rounds = 0
+
+    async def kept(url: str, now: datetime) -> Kept:
+        nonlocal rounds
+        rounds += 1
+        return await keep(url, now)
+
+    monkeypatch.setattr(retention, "keep", kept)
+    await superuser.execute("SELECT pg_advisory_lock($1)", retention.LOCK)
+    keeping = asyncio.create_task(retention.keep_for_ever(database_url))
+    try:
+        await asyncio.sleep(0)
+        started = KEPT_AT.labels(_label(database_url))._value.get()
+
+        async def twice() -> bool:
+            return rounds > 2
+
+        await until(twice)
+        assert KEPT_AT.labels(_label(database_url))._value.get() == started
+    finally:
+        await end([keeping])
+
+
+def _label(database_url: str) -> str:
+    parts = urlsplit(database_url)
+    return f"{parts.netloc.rpartition('@')[2] or 'local'}{parts.path}"
 
 
 async def later(kept_at: Any, than: float) -> bool:

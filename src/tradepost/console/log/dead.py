@@ -44,11 +44,8 @@ async def _redrive(now: Settings, name: str) -> int:
     _, group = group_named(name)
     async with _opened(now) as broker:
         count = await broker.redrive(group)
-        left = await broker.dead(group)
-    if left:
-        say(f"{name}: {left} stay dead; those in whose publisher's name somebody else spoke are not sent back")
     if not count:
-        return NOTHING_DONE if left else say(f"{name} has no dead letters", NOTHING_DONE)
+        return say(f"{name} has no dead letters", NOTHING_DONE)
     print(f"{name}: {count} sent back")
     return 0
 

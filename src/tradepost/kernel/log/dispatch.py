@@ -66,7 +66,7 @@ async def apply_halving(
         keys[part[0].key] = error
         failed.append((part[0], error))
         if len(keys) > STOP_AFTER_KEYS:
-            logger.error("too_many_fail", key=part[0].key, type=part[0].type, event_id=part[0].id, why=str(error))
+            _tell("too_many_fail", part[0], error)
             raise GroupStopped(
                 f"over {STOP_AFTER_KEYS} keys of one piece fail, the last with {type(error).__name__}; {ADVICE}"
             )
@@ -119,8 +119,11 @@ async def park(tx: "Tx", source: str, group: str, failed: Sequence[tuple[Raw, Ex
         TRIES,
     )
     if await tx.fetchval(_PARKED_LATELY, source, group) > STOP_AFTER_KEYS:
+        _tell("too_many_fail", *failed[-1])
         raise GroupStopped(f"{group} parked over {STOP_AFTER_KEYS} keys of {source} in a minute; {ADVICE}")
     for event, error in failed:
-        logger.error(
-            "parked", source=source, group=group, key=event.key, type=event.type, event_id=event.id, why=str(error)
-        )
+        _tell("parked", event, error, source=source, group=group)
+
+
+def _tell(what: str, event: Raw, error: Exception, **more: str) -> None:
+    logger.error(what, **more, key=event.key, type=event.type, event_id=event.id, why=str(error))

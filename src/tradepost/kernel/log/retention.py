@@ -82,7 +82,7 @@ class Kept:
 async def keep_for_ever(admin_url: str) -> None:
     """A round each minute, until cancelled."""
     parts = urlsplit(admin_url)
-    kept_at = KEPT_AT.labels(f"{parts.hostname or 'local'}{parts.path}")
+    kept_at = KEPT_AT.labels(f"{parts.netloc.rpartition('@')[2] or 'local'}{parts.path}")
     kept_at.set_to_current_time()  # the start has made sure of what there must be
     while True:
         await asyncio.sleep(EVERY_S)

@@ -12,7 +12,7 @@ from tradepost.kernel.brokers.envelope import NotAnEvent, decode
 from tradepost.kernel.brokers.port import TOGETHER_S, Intake, nothing
 from tradepost.kernel.brokers.rabbitmq.frames import Arrived
 from tradepost.kernel.brokers.rabbitmq.link import FRAMES, Link, end_of
-from tradepost.kernel.brokers.rabbitmq.topology import check_source
+from tradepost.kernel.brokers.rabbitmq.topology import speaks_for
 from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, Raw
 from tradepost.kernel.log.rest import ENOUGH
 
@@ -129,20 +129,24 @@ async def receive(link: Link, inlet: Inlet, intake: Intake) -> None:
 async def _read(
     link: Link, inlet: Inlet, intake: Intake, deliveries: Sequence[Delivery]
 ) -> tuple[dict[str, list[Raw]], int | None]:
-    """The events by publisher, and the tag of the last; what is none goes to the dead letters, alone."""
+    """The events by publisher, and the tag of the last. What is none goes to the dead letters, alone; what somebody
+    else spoke in a publisher's name is passed over, as over Kafka: from the dead letters it could come back."""
     pieces: dict[str, list[Raw]] = {}
     last = None
     for tag, exchange, body in deliveries:
         try:
             source, event = decode(body)
-            check_source(exchange, source)
         except NotAnEvent as error:
             logger.error("dead_letter", group=intake.group.name, why=str(error))
             async with link.server.asked("rejecting"):
                 await inlet.basic_reject(tag, requeue=False, wait=False)
             continue
-        pieces.setdefault(source, []).append(event)
         last = tag
+        if speaks_for(exchange, source):
+            pieces.setdefault(source, []).append(event)
+        else:
+            why = f"an event of {source}, which does not publish to {exchange}"
+            logger.error("not_an_event", group=intake.group.name, why=why)
     return pieces, last
 
 

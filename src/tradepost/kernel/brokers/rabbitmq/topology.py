@@ -8,7 +8,6 @@ from aiormq.channel import Channel
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from pamqp.common import FieldTable
 
-from tradepost.kernel.brokers.envelope import NotAnEvent
 from tradepost.kernel.brokers.port import BrokerError, Topology
 from tradepost.kernel.brokers.rabbitmq.link import Link
 from tradepost.kernel.log.subscription import Group
@@ -43,11 +42,10 @@ def exchange_of(source: str) -> str:
     return f"{source}_events"
 
 
-def check_source(exchange: str, source: str) -> None:
-    """Whether an event of `source` may come by this exchange. By the one without a name operators send, and those that
-    were dead. Errors: NotAnEvent."""
-    if exchange not in ("", exchange_of(source)):
-        raise NotAnEvent(f"an event of {source}, which does not publish to {exchange}")
+def speaks_for(exchange: str, source: str) -> bool:
+    """Whether an event of `source` may come by this exchange: its own, or the one without a name, by which letters come
+    that were dead."""
+    return exchange in ("", exchange_of(source))
 
 
 def queue_of(group: str, shard: int = 0) -> str:
