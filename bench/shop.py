@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -33,7 +33,7 @@ from tradepost.console.simulate.shop import set_up
 from tradepost.kernel import postgres
 from tradepost.kernel.auth import Signer
 from tradepost.kernel.clock import now
-from tradepost.kernel.ids import new_id
+from tradepost.kernel.ids import first_id, new_id
 from tradepost.kernel.keys import load_or_create_keys
 from tradepost.main import ISSUER, KEYS
 
@@ -172,7 +172,7 @@ class Shop:
 
     def counts(self, since: float) -> Counts:
         """Of the orders since that moment of the wall clock."""
-        (row,) = self.fetch(_COUNTS, first_id(since))
+        (row,) = self.fetch(_COUNTS, first_id(datetime.fromtimestamp(since, UTC)))
         return Counts(**row)
 
     def settle(self, since: float | None = None, patience_s: float = 600.0, *, arrived: bool = False) -> float:
@@ -243,12 +243,6 @@ def _bearer(token: str | None) -> str:
     return f"Authorization: Bearer {token}\r\n" if token else ""
 
 
-def first_id(moment: float) -> str:
-    """The lowest UUIDv7 of that moment of the wall clock."""
-    text = f"{int(moment * 1000):012x}"
-    return f"{text[:8]}-{text[8:]}-7000-8000-000000000000"
-
-
 def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -284,7 +278,7 @@ async def _settled(url: str, since: float | None, patience_s: float, arrived: bo
     try:
         until = time.monotonic() + patience_s
         while (began := time.monotonic()) < until:
-            counts = Counts(**await connection.fetchrow(_COUNTS, first_id(since or 0)))
+            counts = Counts(**await connection.fetchrow(_COUNTS, first_id(datetime.fromtimestamp(since or 0, UTC))))
             if since is not None and not (counts.unfinished if arrived else counts.unsettled):
                 return time.time()
             if since is None and not counts.unfinished:

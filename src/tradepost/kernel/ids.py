@@ -1,6 +1,7 @@
 """Identifiers: UUIDv7, so that new rows land at the end of an index."""
 
 import re
+from datetime import datetime
 from typing import Final
 
 from uuid_utils import uuid7
@@ -19,6 +20,12 @@ def new_id() -> str:
 def is_id(text: str) -> bool:
     """Whether `text` is a UUID in canonical form; anything else names nothing that we have."""
     return _CANONICAL.fullmatch(text) is not None
+
+
+def first_id(moment: datetime) -> str:
+    """The lowest id that can be made at that moment: all that were made before are below it."""
+    text = f"{int(moment.timestamp() * 1000):012x}"
+    return f"{text[:8]}-{text[8:]}-7000-8000-000000000000"
 
 
 def made_at(id_: str) -> float | None:

@@ -1,6 +1,7 @@
 """Placing, expiring and offering on a real database."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from tradepost.kernel.batcher import Batcher, Known
 from tradepost.kernel.database import Database
 from tradepost.kernel.errors import Conflict, Invalid, Refusal
 from tradepost.kernel.events import Cause, Event, Fact
-from tradepost.kernel.ids import new_id
+from tradepost.kernel.ids import first_id, new_id
 from tradepost.services.order import commands, consumers, jobs, offers
 from tradepost.services.order.commands import Placed
 from tradepost.services.order.domain.placement import Item, Placement
@@ -200,7 +201,7 @@ async def test_a_number_that_was_drawn_for_a_bad_placement_is_the_next_orders(db
 
 async def test_unpaid_orders_end_when_their_time_is_over_and_are_looked_at_once(db: Database) -> None:
     await offer(db, "MUG-1")
-    old, young = a_placement("MUG-1"), a_placement("MUG-1", now=NOW + timedelta(hours=1))
+    old, young = (made_then(a_placement("MUG-1", now=now)) for now in (NOW, NOW + timedelta(hours=1)))
     async with db.transaction() as tx:
         await commands.place(tx, [old, young])
     reserved = an_event(InventoryReserved(order_id=old.order_id, items=()))
@@ -216,6 +217,23 @@ async def test_unpaid_orders_end_when_their_time_is_over_and_are_looked_at_once(
         (young.order_id, "pending", None),
     ]
     assert (await types(db)).count("order.cancelled") == 1
+
+
+async def test_orders_whose_time_is_not_over_are_not_even_looked_at(db: Database) -> None:
+    await offer(db, "MUG-1")
+    async with db.transaction() as tx:
+        young = [made_then(a_placement("MUG-1", now=NOW + timedelta(seconds=n))) for n in range(50)]
+        await commands.place(tx, [made_then(a_placement("MUG-1", now=NOW - timedelta(hours=1))), *young])
+    await db.fetch("ANALYZE orders")
+    rows = await db.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {jobs._DUE}", first_id(NOW), NOW, jobs.ROUND)
+    plan = rows[0]["QUERY PLAN"]
+    assert '"Actual Rows": 1' in plan
+    assert not re.search(r'"Rows Removed by Filter": [1-9]', plan)
+
+
+def made_then(placement: Placement) -> Placement:
+    """With an id of that time, not of ours."""
+    return msgspec.structs.replace(placement, order_id=first_id(placement.now)[:13] + placement.order_id[13:])
 
 
 def _desk(db: Database) -> Any:
