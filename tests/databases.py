@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import import_module
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import asyncpg
@@ -15,6 +15,9 @@ from tradepost.kernel.migrate import migrate
 
 SECRET: Final = sha256(b"of the tests").hexdigest()  # of the form that TRADEPOST_SECRET has
 LOCK: Final = 518_300
+_WAITERS: Final = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 
 def _schemas() -> list[tuple[str, str]]:
@@ -46,6 +49,12 @@ async def create(server: str, schemas: Sequence[tuple[str, str]] | None = None) 
     finally:
         await connection.close()
     return _named(server, name)
+
+
+async def waiters(connection: Any) -> int:
+    """How many sessions of this database wait for a lock, a row's included, of those that the role may see. Not from
+    within a transaction, which goes on seeing what it saw first."""
+    return int(await connection.fetchval(_WAITERS))
 
 
 async def drop(server: str, url: str) -> None:

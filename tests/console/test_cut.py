@@ -19,7 +19,6 @@ from tradepost.kernel.ids import new_id
 from tradepost.kernel.migrate import role_of, url_as
 
 CUTS = 12
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 PUBLISH = """
 INSERT INTO event (event_id, type, key, slot, sequence, at, correlation_id, bytes, data)
 VALUES ($1, 'x', 'x', 0, 1, now(), 'x', 2, '{}')
@@ -107,7 +106,7 @@ async def test_a_cut_waits_for_the_writer_in_flight_and_holds_up_the_next_only_u
         reader = next(store.reader for store in stores if "order" in store.services)
 
         async def waiting(count: int) -> None:
-            await eventually(lambda: reader.fetchval(WAITING), lambda found: found == count)
+            await eventually(lambda: databases.waiters(reader), lambda found: found == count)
 
         async with order.transaction() as early:
             await early.fetch(PUBLISH, flying := new_id())

@@ -30,6 +30,14 @@ async def state(connection: Any) -> list[Any]:
     return [row[0] for row in await connection.fetch(STATE)]
 
 
+def add(monkeypatch: pytest.MonkeyPatch, migration: Migration) -> None:
+    """One more of `probe`."""
+    found = module._migrations
+    monkeypatch.setattr(
+        module, "_migrations", lambda package: [*found(package), *([migration] if package == "tests.probe" else [])]
+    )
+
+
 async def test_a_second_time_changes_nothing(database_url: str, superuser: "asyncpg.Connection[Any]") -> None:
     before = await state(superuser)
     await migrate(database_url, PROBE, databases.SECRET)
@@ -47,11 +55,7 @@ async def test_a_migration_that_was_changed_after_it_was_applied_is_refused(
 async def test_a_migration_that_fails_leaves_nothing_behind(
     database_url: str, superuser: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = module._migrations
-    broken = Migration("tests.probe/0002_broken.sql", "CREATE TABLE half (); SELECT 1 / 0")
-    monkeypatch.setattr(
-        module, "_migrations", lambda package: [*found(package), *([broken] if package == "tests.probe" else [])]
-    )
+    add(monkeypatch, Migration("tests.probe/0002_broken.sql", "CREATE TABLE half (); SELECT 1 / 0"))
     with pytest.raises(MigrationError, match=r"0002_broken\.sql failed, nothing of it was kept: division by zero"):
         await migrate(database_url, PROBE, databases.SECRET)
     assert await superuser.fetchval("SELECT to_regclass('probe.half') IS NULL")
@@ -61,11 +65,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
 async def test_who_holds_a_lock_is_told_and_lets_others_through_meanwhile(
     database_url: str, superuser: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = module._migrations
-    new = Migration("tests.probe/0002_wider.sql", "ALTER TABLE thing ADD COLUMN wide int")
-    monkeypatch.setattr(
-        module, "_migrations", lambda package: [*found(package), *([new] if package == "tests.probe" else [])]
-    )
+    add(monkeypatch, Migration("tests.probe/0002_wider.sql", "ALTER TABLE thing ADD COLUMN wide int"))
     monkeypatch.setattr(module, "LOCK_TIMEOUT", "200ms")
     holder: asyncpg.Connection[Any] = await asyncpg.connect(database_url, server_settings={"application_name": "psql"})
     async with holder.transaction():
@@ -75,7 +75,7 @@ async def test_who_holds_a_lock_is_told_and_lets_others_through_meanwhile(
             await eventually(lambda: _nothing(), lambda _: logs)
         assert await asyncio.wait_for(superuser.fetchval("SELECT count(*) FROM probe.thing"), PATIENCE_S) == 0
     await migrating
-    (waits, *_), told = logs, logs[0]["holders"][0]
+    waits, told = logs[0], logs[0]["holders"][0]
     assert (waits["event"], waits["log_level"]) == ("migration_waits", "warning")
     assert (told["pid"], told["program"], told["state"]) == (holder.get_server_pid(), "psql", "idle in transaction")
     assert await superuser.fetchval("SELECT count(*) FROM probe.migration WHERE name LIKE '%0002_wider%'") == 1
@@ -103,11 +103,7 @@ async def test_several_processes_may_migrate_at_once(
     database_url: str, superuser: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = await state(superuser)
-    found = module._migrations
-    new = Migration("tests.probe/0002_new.sql", "CREATE TABLE new (); SELECT pg_sleep(0.05)")
-    monkeypatch.setattr(
-        module, "_migrations", lambda package: [*found(package), *([new] if package == "tests.probe" else [])]
-    )
+    add(monkeypatch, Migration("tests.probe/0002_new.sql", "CREATE TABLE new (); SELECT pg_sleep(0.05)"))
     await superuser.execute("DROP SCHEMA log CASCADE; DROP SCHEMA probe CASCADE")
     await asyncio.gather(*(migrate(database_url, PROBE, databases.SECRET) for _ in range(4)))
     names = {row["name"] for row in await superuser.fetch("SELECT name FROM probe.migration")}

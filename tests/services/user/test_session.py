@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests import databases
 from tests.kernel.http.driver import Client, Response
 from tests.services.user.house import PASSWORD, House
 from tests.shop import eventually
@@ -21,8 +22,6 @@ from tradepost.services.user.domain.session import RefreshTokenReused
 from tradepost.services.user.passwords import Passwords
 from tradepost.services.user.queries.session import revoked_sessions
 from tradepost.services.user.repository.session import Origin, record_failure
-
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 async def refresh(house: House, token: str) -> Response:
@@ -140,7 +139,7 @@ async def test_no_session_slips_in_while_the_account_is_being_closed(house: Hous
     async with house.desk.db.transaction() as tx:
         await set_status(tx, user_id, Status.DISABLED, now(), Cause("test"))
         slow = asyncio.create_task(house.log_in())  # the password is found good before this transaction ends
-        await eventually(lambda: house.desk.db.fetchval(WAITING), lambda waiting: waiting == 1)
+        await eventually(lambda: databases.waiters(house.desk.db), lambda waiting: waiting == 1)
 
     assert (await slow).error == (401, "invalid_credentials")
     assert await house.count("session") == 0

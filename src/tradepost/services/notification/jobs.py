@@ -28,9 +28,10 @@ async def send(desk: Desk) -> bool:
         return False
     gate = asyncio.Semaphore(AT_ONCE)
     outcomes = await asyncio.gather(*(_send(desk, one, gate) for one in claimed))
+    tried = list(zip(claimed, outcomes, strict=True))
     async with desk.db.transaction() as tx:
-        await outbox.settle(tx, list(zip(claimed, outcomes, strict=True)))
-    for one, outcome in zip(claimed, outcomes, strict=True):
+        await outbox.settle(tx, tried)
+    for one, outcome in tried:
         MESSAGES.labels("notification", one.channel, outcome.status).inc()
     return len(claimed) == MESSAGES_A_ROUND
 
