@@ -73,9 +73,8 @@ class Node:
                 self._launch()
             processes.wait_until(lambda: self.answers() or self.pid is None, limit_s)
             if not self.answers():
-                raise NodeError(
-                    f"{self.name} does not answer at {self.address}; the end of {self.log}:\n{self._tail()}"
-                )
+                found = f"does not answer at {self.address}" if self.pid else "ended before it answered"
+                raise NodeError(f"{self.name} {found}; the end of {self.log}:\n{self._tail()}")
             return not running
 
     def stop(self) -> bool:

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 POLL_S: Final = 0.05
+EXEC_LIMIT_S: Final = 10.0  # in which a process has no arguments to be known by
 _DETACH: Final = '"$@" </dev/null >>"$LOG" 2>&1 & echo $!'  # our child ends at once, so nobody is left to collect it
 
 
@@ -30,10 +32,7 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], log: Path, fol
 def is_alive(pid: int, mark: str) -> bool:
     """Whether `pid` is a process with `mark` among its arguments: not one that got the number later, nor a dead one."""
     if Path("/proc/self").exists():
-        try:
-            return mark.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return False
+        return mark.encode() in _arguments(Path(f"/proc/{pid}")).split(b"\0")
     shown = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return mark in shown.stdout
 
@@ -64,3 +63,25 @@ def wait_until(reached: Callable[[], bool], patience_s: float) -> bool:
             return False
         time.sleep(POLL_S)
     return True
+
+
+def _arguments(process: Path) -> bytes:
+    """Linux shows none in mid-exec, as when a script becomes a program: then what it shows after that."""
+    shown = b""
+
+    def settled() -> bool:
+        nonlocal shown
+        with suppress(OSError):  # it is gone
+            shown = (process / "cmdline").read_bytes()
+        return bool(shown) or not _runs_program(process)
+
+    wait_until(settled, EXEC_LIMIT_S)
+    return shown
+
+
+def _runs_program(process: Path) -> bool:
+    """False for what has no arguments and never will: the gone, the dead, and the kernel's own."""
+    try:
+        return bool(os.readlink(process / "exe"))
+    except OSError:
+        return False

@@ -204,6 +204,29 @@ def test_a_pid_that_something_else_has_by_now_is_neither_running_nor_killed(tmp_
         bystander.send_signal(signal.SIGTERM)
 
 
+def test_a_process_in_mid_exec_is_alive(tmp_path: Path) -> None:
+    """RabbitMQ's is a script that becomes another and that a program, and Linux shows no arguments while one does."""
+    script = tmp_path / "again"
+    script.write_text('#!/bin/sh\nexec "$0" "$@"\n')
+    script.chmod(0o755)
+    with subprocess.Popen([script, "-Dmark"]) as process:
+        try:
+            assert all(processes.is_alive(process.pid, "-Dmark") for _ in range(100))
+            assert not processes.is_alive(process.pid, "-Danother")
+        finally:
+            process.kill()
+    assert not processes.is_alive(process.pid, "-Dmark")
+
+
+def test_a_dead_process_that_nobody_has_collected_is_not_alive() -> None:
+    with _python(BUSY) as process:
+        assert _told(process) == b"on\n"
+        assert processes.is_alive(process.pid, "-c")
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not processes.is_alive(process.pid, "-c")
+
+
 @contextmanager
 def _python(source: str) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
