@@ -40,3 +40,15 @@ async def test_a_reader_that_is_moved_is_named(
     moved, opened = done.stdout.splitlines()
     assert moved.startswith("inventory on order (from slot 0) stood at tick 999, which the log does not have")
     assert opened == "epoch 2 is open; start the services again"
+
+
+def test_where_there_is_no_shop_none_is_made(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "TRADEPOST_DATA": str(tmp_path / "data")}
+
+    done = subprocess.run([TRADEPOST, "log", "rebase"], env=environment, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"tradepost: there is no shop in {tmp_path / 'data'}: set TRADEPOST_DATA to the folder of one\n",
+    )
+    assert not (tmp_path / "data").exists()
