@@ -61,7 +61,7 @@ class Store:
 async def open_stores(
     urls: Mapping[str, str], session: Mapping[str, str] | None = None, **options: Any
 ) -> AsyncIterator[tuple[Store, ...]]:
-    """The distinct databases among `urls`, which are by service; `session` and `options` are for the readers."""
+    """The distinct databases among `urls`, which are by service; `options` are for the readers."""
     async with AsyncExitStack() as stack:
         homes: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
         for service, url in urls.items():
@@ -70,7 +70,7 @@ async def open_stores(
         for _, services in sorted(homes.items()):
             url = urls[services[0]]
             reader = await _connected(stack, url, {**_READING, **(session or {})}, **options)
-            locker = await _connected(stack, url, _LOCKING)
+            locker = await _connected(stack, url, {**_LOCKING, **(session or {})})
             stores.append(Store(url, tuple(services), reader, locker))
         yield tuple(stores)
 

@@ -13,7 +13,7 @@ import asyncpg
 
 from tradepost.kernel.log.batch import TICK_COLUMNS, Tick
 
-LOCK_TIMEOUT: Final = "30s"
+SESSION: Final = {"application_name": "tradepost log", "lock_timeout": "30s"}
 TICK_LOCK: Final = 7238113970  # that of log.tick()
 
 _SCHEMAS: Final = """
@@ -89,7 +89,7 @@ async def rebase(admin_url: str, *, readers: Sequence[str] = ()) -> Rebasing:
 
 
 async def _opened(stack: AsyncExitStack, url: str) -> Any:
-    connection = await asyncpg.connect(url, server_settings={"lock_timeout": LOCK_TIMEOUT})
+    connection = await asyncpg.connect(url, server_settings=SESSION)
     stack.push_async_callback(connection.close)
     return connection
 

@@ -19,7 +19,7 @@ TICKS_KEPT: Final = timedelta(hours=1)
 READER_SILENT: Final = timedelta(days=1)
 EVERY_S: Final = 60.0
 TICKS_PER_ROUND: Final = 20_000
-LOCK_TIMEOUT: Final = "5s"
+SESSION: Final = {"application_name": "tradepost log", "lock_timeout": "5s"}
 LOCK: Final = 7238113973
 
 IDS_AHEAD: Final = Gauge(
@@ -95,7 +95,7 @@ async def keep_for_ever(admin_url: str) -> None:
 
 async def keep(admin_url: str, now: datetime, *, size: int = PARTITION_EVENTS) -> Kept:
     """One round for all logs of the database; `size` is that of new partitions, in ids."""
-    connection = await asyncpg.connect(admin_url, server_settings={"lock_timeout": LOCK_TIMEOUT})
+    connection = await asyncpg.connect(admin_url, server_settings=SESSION)
     try:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
             return Kept(is_left=True)
