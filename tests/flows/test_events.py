@@ -1,11 +1,14 @@
 """Every type of event that we publish is seen on a log, and is what is published about it."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
 from tests.contracts.schemas import validate
+from tests.kernel.log.probing import until
 from tests.mail import mail_server
 from tests.shop import Shop, open_shop
 from tests.story import TYPES, tell_everything
@@ -49,3 +52,22 @@ async def test_a_customer_sees_nothing_of_another(shop: Shop) -> None:
     for path in (f"/payment/payments?order_id={order_id}", f"/shipping/shipments?order_id={order_id}"):
         answer = await stranger.call("GET", path, [b""])
         assert answer.status == 404 or answer.json["data"] == [], path
+
+
+async def test_an_order_service_that_is_held_up_knows_it(shop: Shop, superuser: "asyncpg.Connection[Any]") -> None:
+    await shop.product("MUG-1", stock=5)
+    late = shop.running.desks["order"].late
+
+    async def hears_all() -> bool:
+        return bool(await late("inventory", "payment") == timedelta())
+
+    async def hears_not_all() -> bool:
+        return not await hears_all()
+
+    await until(hears_all)
+    async with superuser.transaction():
+        await superuser.execute('LOCK TABLE "order".cursor IN SHARE ROW EXCLUSIVE MODE')
+        placed = await shop.client(new_id()).post("/order/orders", {"items": [{"sku": "MUG-1", "quantity": 1}]})
+        assert placed.status == 201, placed.json
+        await until(hears_not_all)
+    await until(hears_all)

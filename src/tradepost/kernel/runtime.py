@@ -17,6 +17,7 @@ from tradepost.kernel.http import idempotency
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.log.clocks import Clocks
 from tradepost.kernel.log.consumer import Consumer
+from tradepost.kernel.log.hearing import Hearing
 from tradepost.kernel.log.retention import keep_for_ever
 from tradepost.kernel.log.team import Team
 from tradepost.kernel.log.watch import Watch
@@ -120,7 +121,8 @@ async def _open(
     watch = Watch(ticks, service.name)
     tasks.append(asyncio.create_task(watch.run()))
     running.databases[service.name] = db
-    room = Room(db, watch, site.settings.get(service.name), site.data, running.way)
+    hearing = Hearing(service.name, service.groups, db, running.clocks)
+    room = Room(db, watch, site.settings.get(service.name), site.data, running.way, hearing.late)
     running.desks[service.name] = await stack.enter_async_context(service.open(room))
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.events import Cause
@@ -12,6 +13,17 @@ from tradepost.kernel.http.endpoint import Endpoint
 from tradepost.kernel.log.subscription import Group
 from tradepost.kernel.log.watch import Watch
 from tradepost.kernel.right_of_way import RightOfWay
+
+
+class Late(Protocol):
+    """As `Hearing.late`."""
+
+    async def __call__(self, *sources: str) -> timedelta: ...
+
+
+async def in_time(*_sources: str) -> timedelta:
+    """Of a service that hears nobody."""
+    return timedelta()
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,7 @@ class Room:
     settings: Any
     data: Path  # the data folder; a service uses a subfolder of its own name
     way: RightOfWay = field(default_factory=RightOfWay)  # of requests, before the rest of the process's work
+    late: Late = in_time  # how old the oldest word of these publishers is that the service has yet to take in
 
 
 @dataclass(frozen=True)

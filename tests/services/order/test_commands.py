@@ -3,6 +3,7 @@
 import asyncio
 import re
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, Final
 
 import msgspec
@@ -10,8 +11,10 @@ import pytest
 
 from tradepost.contracts.inventory import InventoryAdjusted, InventoryReserved
 from tradepost.contracts.order import Guest
+from tradepost.contracts.payment import PaymentCaptured, PaymentRequiresAction
 from tradepost.contracts.product import ProductArchived, ProductCreated, Variant
 from tradepost.kernel.batcher import Batcher, Known
+from tradepost.kernel.clock import now
 from tradepost.kernel.database import Database
 from tradepost.kernel.errors import Conflict, Invalid, Refusal
 from tradepost.kernel.events import Cause, Event, Fact
@@ -199,24 +202,81 @@ async def test_a_number_that_was_drawn_for_a_bad_placement_is_the_next_orders(db
     assert (numbers[1] - numbers[0], len(spare)) == (1, 1)
 
 
-async def test_unpaid_orders_end_when_their_time_is_over_and_are_looked_at_once(db: Database) -> None:
-    await offer(db, "MUG-1")
-    old, young = (made_then(a_placement("MUG-1", now=now)) for now in (NOW, NOW + timedelta(hours=1)))
-    async with db.transaction() as tx:
-        await commands.place(tx, [old, young])
-    reserved = an_event(InventoryReserved(order_id=old.order_id, items=()))
-    async with db.transaction() as tx:
-        await consumers.follow(tx, [reserved])
+async def test_orders_that_nobody_confirms_end_when_their_time_is_over_and_are_looked_at_once(db: Database) -> None:
+    old, young = await _placed(db, NOW, NOW + timedelta(hours=1))
+    await _hear(db, *_to_confirm(old), *_to_confirm(young))
 
     assert await jobs.expire_before(_desk(db), NOW + timedelta(minutes=30)) is False
     assert await jobs.expire_before(_desk(db), NOW + timedelta(minutes=30)) is False
 
-    rows = await db.fetch("SELECT id::text AS id, status, cancel_reason FROM orders ORDER BY created_at")
-    assert [(row["id"], row["status"], row["cancel_reason"]) for row in rows] == [
-        (old.order_id, "cancelled", "payment_timed_out"),
-        (young.order_id, "pending", None),
-    ]
+    assert await _fates(db) == {old: ("cancelled", "payment_timed_out"), young: ("reserved", None)}
     assert (await types(db)).count("order.cancelled") == 1
+
+
+async def test_orders_that_wait_for_us_and_not_for_their_buyers_have_a_day(db: Database) -> None:
+    today, hours = now(), timedelta(hours=1)
+    ages = (25 * hours, 25 * hours, 25 * hours, 23 * hours, 23 * hours)
+    pending, reserved, paid, waits, asked = await _placed(db, *(today - age for age in ages))
+    await _hear(db, _reserved(reserved), _reserved(paid), _captured(paid), _reserved(waits), *_to_confirm(asked))
+
+    assert await jobs.expire_unpaid(_desk(db)) is False
+    late = ("cancelled", "payment_timed_out")
+    fates = {pending: late, reserved: late, paid: ("paid", None), waits: ("reserved", None), asked: ("reserved", None)}
+    assert await _fates(db) == fates
+
+    assert await jobs.expire_unconfirmed(_desk(db)) is False
+    assert await _fates(db) == fates | {asked: late}
+
+
+@pytest.mark.parametrize("expire", [jobs.expire_unconfirmed, jobs.expire_unpaid])
+async def test_no_order_ends_for_a_payment_that_we_may_not_have_heard_of(db: Database, expire: Any) -> None:
+    (order_id,) = await _placed(db, now() - timedelta(hours=24, minutes=40))
+    await _hear(db, *_to_confirm(order_id))
+
+    await expire(_desk(db, late=timedelta(hours=25)))
+    assert await _fates(db) == {order_id: ("reserved", None)}
+
+    with pytest.raises(ConnectionError):
+        await expire(_desk(db, late=None))
+    assert await _fates(db) == {order_id: ("reserved", None)}
+
+    await expire(_desk(db, late=timedelta(minutes=5)))
+    assert await _fates(db) == {order_id: ("cancelled", "payment_timed_out")}
+
+
+async def _placed(db: Database, *times: datetime) -> list[str]:
+    await offer(db, "MUG-1")
+    placements = [made_then(a_placement("MUG-1", now=time)) for time in times]
+    async with db.transaction() as tx:
+        await commands.place(tx, placements)
+    return [placement.order_id for placement in placements]
+
+
+async def _hear(db: Database, *facts: Fact) -> None:
+    async with db.transaction() as tx:
+        await consumers.follow(tx, [an_event(fact, position) for position, fact in enumerate(facts, 1)])
+
+
+def _reserved(order_id: str) -> Fact:
+    return InventoryReserved(order_id=order_id, items=())
+
+
+def _to_confirm(order_id: str) -> tuple[Fact, Fact]:
+    asked = PaymentRequiresAction(
+        order_id=order_id, payment_id=new_id(), amount=500, currency="USD", action_url="https://bank.example"
+    )
+    return _reserved(order_id), asked
+
+
+def _captured(order_id: str) -> Fact:
+    return PaymentCaptured(
+        order_id=order_id, payment_id=new_id(), amount=500, currency="USD", payment_method="m", transaction_id="t"
+    )
+
+
+async def _fates(db: Database) -> dict[str, tuple[str, str | None]]:
+    rows = await db.fetch("SELECT id::text AS id, status, cancel_reason FROM orders")
+    return {row["id"]: (row["status"], row["cancel_reason"]) for row in rows}
 
 
 async def test_orders_whose_time_is_not_over_are_not_even_looked_at(db: Database) -> None:
@@ -225,7 +285,7 @@ async def test_orders_whose_time_is_not_over_are_not_even_looked_at(db: Database
         young = [made_then(a_placement("MUG-1", now=NOW + timedelta(seconds=n))) for n in range(50)]
         await commands.place(tx, [made_then(a_placement("MUG-1", now=NOW - timedelta(hours=1))), *young])
     await db.fetch("ANALYZE orders")
-    rows = await db.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {jobs._DUE}", first_id(NOW), NOW, jobs.ROUND)
+    rows = await db.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {jobs._DUE}", first_id(NOW), jobs.ROUND)
     told = rows[0]["QUERY PLAN"]
     assert msgspec.json.decode(told)[0]["Plan"]["Actual Rows"] == 1
     assert not re.search(r'"Rows Removed by Filter": [1-9]', told)
@@ -236,5 +296,10 @@ def made_then(placement: Placement) -> Placement:
     return msgspec.structs.replace(placement, order_id=first_id(placement.now)[:13] + placement.order_id[13:])
 
 
-def _desk(db: Database) -> Any:
-    return type("OnlyADatabase", (), {"db": db})()
+def _desk(db: Database, late: timedelta | None = timedelta()) -> Any:
+    async def told(*_sources: str) -> timedelta:
+        if late is None:
+            raise ConnectionError
+        return late
+
+    return SimpleNamespace(db=db, late=told)

@@ -1,8 +1,8 @@
 """The clocks of all the databases that a process reads logs in, each opened when it is first asked for."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from tradepost.kernel.log.ticks import IDLE_S, Ticks
@@ -42,17 +42,36 @@ class Clocks(Mapping[str, Ticks]):
     async def of(self, source: str) -> Ticks:
         """The clock of the publisher's database. Errors: UnknownDatabase; Rebased; whatever says that the database
         is not there, or not set up, yet."""
-        url = self._databases.get(source)
-        if url is None:
-            raise UnknownDatabase(f"{source}'s log is to be read: set TRADEPOST_{source.upper()}_DATABASE_URL")
+        url = self._url(source)
         async with self._opening:
             if url not in self._by_url:
                 self._by_url[url] = await self._opened(url)
         return self._by_url[url]
 
+    @asynccontextmanager
+    async def asked(self, source: str) -> AsyncIterator[Pool]:
+        """Connections to the publisher's database, for a look into its log: its clock's where that runs, or their own.
+        Errors: UnknownDatabase."""
+        url = self._url(source)
+        if url in self._by_url:
+            yield self._by_url[url].pool
+            return
+        pool = reader_pool(url, self._secret)
+        try:
+            yield pool
+        finally:
+            await pool.close()
+
     async def close(self) -> None:
         """Stop all."""
         await self._stack.aclose()
+
+    def _url(self, source: str) -> str:
+        try:
+            return self._databases[source]
+        except KeyError:
+            why = f"{source}'s log is to be read: set TRADEPOST_{source.upper()}_DATABASE_URL"
+            raise UnknownDatabase(why) from None
 
     async def _opened(self, url: str) -> Ticks:
         async with AsyncExitStack() as stack:
