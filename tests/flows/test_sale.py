@@ -118,6 +118,19 @@ async def test_cancelling_a_paid_order_before_its_parcel_left_refunds_and_restoc
     assert (await shop.seen())["payment.refunded"] == 1
 
 
+@pytest.mark.parametrize("reason", ["insufficient_stock", "payment_failed"])
+async def test_who_cancels_for_a_reason_of_ours_is_not_told_that_it_failed(shop: Shop, reason: str) -> None:
+    await shop.product("MUG-1", stock=10)
+    buyer, body = shop.client(new_id()), {"items": [{"sku": "MUG-1", "quantity": 1}]}
+    placed = await buyer.post("/order/orders", body, idempotency_key="once", prefer="wait=30")
+    await buyer.post(f"/order/orders/{placed.json['order_id']}/cancel", {"reason": reason})
+    await shop.order_becomes(placed.json["order_id"], "cancelled")
+
+    again = await buyer.post("/order/orders", body, idempotency_key="once", prefer="wait=30")
+
+    assert (again.status, again.json["status"], again.json["cancel_reason"]) == (201, "cancelled", reason)
+
+
 async def test_cancelling_after_the_parcel_left_is_refused_and_a_return_is_the_way(shop: Shop) -> None:
     await shop.product("MUG-1", stock=10, price=700)
     buyer = shop.client(new_id())

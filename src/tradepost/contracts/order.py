@@ -118,7 +118,8 @@ class OrderCancelRequested(_AboutOrder, frozen=True, kw_only=True):
 
 
 class OrderCancelled(_AboutSale, frozen=True, kw_only=True):
-    """The order will not be fulfilled. `paid` tells whether money had been taken and the units had left."""
+    """The order will not be fulfilled. `paid` tells whether we knew of its payment, so that the units had left; what
+    is heard of later goes back by itself."""
 
     type: ClassVar[str] = "order.cancelled"
 

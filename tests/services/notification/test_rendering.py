@@ -51,6 +51,21 @@ def test_the_e_mail_of_an_order_names_its_lines_and_its_total() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("reason", "paid", "said"),
+    [
+        ("insufficient_stock", False, "You have not been charged.\n"),
+        ("payment_failed", False, "You have not been charged.\n"),
+        ("payment_timed_out", False, "If your card was charged meanwhile, the money goes back by itself.\n"),
+        ("changed my mind", False, "If your card was charged meanwhile, the money goes back by itself.\n"),
+        ("changed my mind", True, "We are refunding what you have paid and write again when it is on its way.\n"),
+    ],
+)
+def test_of_the_money_no_more_is_said_than_was_known(reason: str, paid: bool, said: str) -> None:
+    facts = {**asdict(SALE.cancelled), "reason": reason, "paid": paid}
+    assert render("order_cancelled", Channel.EMAIL, facts, "Ada")[1].endswith(f"\n\n{said}")
+
+
 def test_currencies_keep_their_own_decimals() -> None:
     facts = {**asdict(SALE.paid), "amount": 1998, "currency": "JPY"}
     assert "received 1998 JPY" in render("order_paid", Channel.EMAIL, facts, "Ada")[1]

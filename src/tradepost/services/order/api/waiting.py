@@ -10,7 +10,7 @@ import msgspec
 from tradepost.kernel.errors import Conflict, NotFound, PaymentRequired
 from tradepost.kernel.http.endpoint import Caller, Request, Streamed
 from tradepost.services.order.desk import Desk
-from tradepost.services.order.domain.order import NOT_PAID, OUT_OF_STOCK, Status
+from tradepost.services.order.domain.order import OUT_OF_STOCK, Status
 from tradepost.services.order.queries import Asked, Fate
 from tradepost.services.order.views import OrderView
 
@@ -56,16 +56,17 @@ async def until_known(desk: Desk, order_id: str, seconds: float) -> Fate:
 
 
 def settled(fate: Fate) -> OrderView:
-    """Errors: Conflict `insufficient_stock`, PaymentRequired, both with the id of the cancelled order."""
+    """Errors: Conflict `insufficient_stock`, PaymentRequired, both with the id of the cancelled order. Its reason is no
+    sign of either: who cancels it himself may give any."""
     view = fate.view
     named: dict[str, object] = {"order_id": view.id, "number": view.number}
-    if view.status is Status.CANCELLED and view.cancel_reason == OUT_OF_STOCK:
+    if fate.missing:
         short = [
             {"sku": missing.sku, "requested": missing.requested, "available": missing.available}
             for missing in fate.missing
         ]
         raise Conflict("There is not enough in stock.", code=OUT_OF_STOCK, extra={**named, "products": short})
-    if view.status is Status.CANCELLED and view.cancel_reason == NOT_PAID:
+    if fate.decline is not None:
         raise PaymentRequired("The payment was declined.", extra={**named, "reason": fate.decline})
     return view
 
