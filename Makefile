@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 JOBS ?= auto
 PARSER := tests/contracts/asyncapi
+THRICE := sh -c 'for n in 1 2 3; do "$$@" && exit; echo "failed, attempt $$n of 3"; sleep $$((n * 5)); done; exit 1' thrice
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up test check format rabbitmq kafka nemesis stop-brokers asyncapi-parser bench bench-check clean
@@ -18,7 +19,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tradepost needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "Python's venv is missing: apt-get install python3-venv"; exit 1; }
 	@echo "installing what requirements.lock names ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(THRICE) $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $(READY)
 
@@ -49,7 +50,7 @@ stop-brokers: ## stop both
 asyncapi-parser: $(PARSER)/node_modules/ready ## install the official parser of AsyncAPI for its test, by npm
 
 $(PARSER)/node_modules/ready: $(PARSER)/package-lock.json
-	@cd $(PARSER) && npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
+	@cd $(PARSER) && $(THRICE) npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
 	@touch $@
 
 bench: $(READY) ## measure everything, in about two hours; BENCH=--quick in ten minutes

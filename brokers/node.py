@@ -15,8 +15,8 @@ from brokers import processes
 HOST: Final = "127.0.0.1"
 START_LIMIT_S: Final = 180.0
 STOP_LIMIT_S: Final = 40.0
-FREEZE_LIMIT_S: Final = 10.0
-PORT_LIMIT_S: Final = 3.0  # until a port of the process before is free
+FREEZE_LIMIT_S: Final = 40.0  # a thread that waits for the disk does not stop before it has it
+PORT_LIMIT_S: Final = 30.0  # until a killed process has let go of its port: its last thread may wait for the disk
 ANSWER_LIMIT_S: Final = 2.0  # to one question
 LOG_TAIL: Final = 30  # lines
 
@@ -71,8 +71,7 @@ class Node:
             running = self.pid is not None
             if not running:
                 self._launch()
-            processes.wait_until(lambda: self.answers() or self.pid is None, limit_s)
-            if not self.answers():
+            if not self._answers_within(limit_s):
                 found = f"does not answer at {self.address}" if self.pid else "ended before it answered"
                 raise NodeError(f"{self.name} {found}; the end of {self.log}:\n{self._tail()}")
             return not running
@@ -105,6 +104,18 @@ class Node:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def _answers_within(self, limit_s: float) -> bool:
+        """Asked until it does or has ended. An answer counts though the next may be slow."""
+        answered = False
+
+        def settled() -> bool:
+            nonlocal answered
+            answered = self.answers()
+            return answered or self.pid is None
+
+        processes.wait_until(settled, limit_s)
+        return answered
+
     def _signal(self, number: signal.Signals) -> int:
         if (pid := self.pid) is None:
             raise NodeError(f"{self.name} does not run in {self.folder}")
@@ -118,8 +129,9 @@ class Node:
         (self.folder / "pid").write_text(str(pid))
 
     def _check_ports(self) -> None:
+        patience_s = PORT_LIMIT_S if (self.folder / "pid").exists() else 0.0
         for port in self.ports:
-            if not processes.wait_until(partial(is_free, port), PORT_LIMIT_S):  # a killed node may still hold it
+            if not processes.wait_until(partial(is_free, port), patience_s):
                 raise NodeError(f"{self.name} needs port {port} of {HOST}, where something else listens")
 
     def _tail(self) -> str:

@@ -15,7 +15,7 @@ from brokers.node import HOST, Launch, Node, ask, is_free
 PORT: Final = 5672
 GREETING: Final = b"AMQP\x00\x00\x09\x01"
 START_METHOD: Final = (1, 0, 10, 10)  # frame of a method, channel 0, connection.start
-MAPPER_LIMIT_S: Final = 5.0
+MAPPER_LIMIT_S: Final = 30.0
 PLUGINS: Final = "[rabbitmq_consistent_hash_exchange,rabbitmq_management].\n"
 DEBIANS: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the one on the PATH changes to another user
 SEARCHED: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")

@@ -1,6 +1,5 @@
 """A mail server that keeps what it gets."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
@@ -8,6 +7,8 @@ from email.message import EmailMessage
 from typing import Any
 
 from aiosmtpd.controller import Controller
+
+from tests.ports import free_port
 
 
 class MailServer:
@@ -33,10 +34,7 @@ class MailServer:
 @contextmanager
 def mail_server() -> Iterator[tuple[MailServer, str]]:
     """One on a port of its own, with its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    handler = MailServer()
+    handler, port = MailServer(), free_port()
     controller = Controller(handler, hostname="127.0.0.1", port=port, ready_timeout=60)
     controller.start()
     try:

@@ -46,7 +46,7 @@ class Shop:
     async def product(self, sku: str, stock: int, price: int = 500, **more: Any) -> str:
         """A product with one variant that can be ordered; its id."""
         body = {"name": f"Product {sku}", "price": price, "currency": "USD", "stock": stock, "sku": sku, **more}
-        made = await self.staff.post("/product/products", body, prefer="wait=20")
+        made = await self.staff.post("/product/products", body, prefer="wait=30")
         assert made.status == 201, made.json
         return str(made.json["product_id"])
 

@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from bench import stored
+from tests.patience import PATIENCE_S
 from tests.shop import Shop, open_shop
 from tradepost.console.audit.examine import audit
 from tradepost.console.instance import NAMES
@@ -29,7 +30,7 @@ async def sell(shop: Shop, user_id: str, orders: int) -> None:
 
 async def audited(url: str) -> tuple[int, str]:
     lines: list[str] = []
-    code = await audit(dict.fromkeys(NAMES, url), journal=None, wait_s=30, echo=lines.append)
+    code = await audit(dict.fromkeys(NAMES, url), journal=None, wait_s=PATIENCE_S, echo=lines.append)
     return code, "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """A node of this run's own, which tests may kill, pause and start again; it doesn't outlive the run."""
 
+import os
 import random
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from brokers.node import Node, is_free
 
 ROOT: Final = Path(__file__).parents[2]
 PORTS: Final = range(20_000, 32_000, 4)  # below those that the system gives to connections
+WORKERS: Final = 16  # each draws from ports of its own
 ATTEMPTS: Final = 50
 LOGIN: Final = Login("shop", "of-the-tests")
 DECLARED_S: Final = 6.0  # RabbitMQ 3.10 loses a quorum queue that was made a moment before it is killed
@@ -20,8 +22,10 @@ DECLARED_S: Final = 6.0  # RabbitMQ 3.10 loses a quorum queue that was made a mo
 
 def free_port() -> int:
     """A port that nobody has, and neither has the three above it."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ours = [port for number, port in enumerate(PORTS) if number % WORKERS == worker % WORKERS]
     for _ in range(ATTEMPTS):
-        port = random.choice(PORTS)
+        port = random.choice(ours)
         if all(is_free(port + n) for n in range(4)):
             return port
     raise RuntimeError("no free ports")

@@ -17,13 +17,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.contracts.sale import golden
+from tests.patience import PATIENCE_S
 
 PAGES: Final = Path(__file__).parents[2] / "docs" / "howto"
 CREATED: Final = golden("order.created").read_bytes()
 ORDER: Final = json.loads(CREATED)["subject"]
 RABBITMQ: Final = "amqp://guest:guest@127.0.0.1:5672/"
 LONGEST_PROGRAM: Final = 20  # lines
-LIMIT_S: Final = 30.0
 PAUSE_S: Final = 0.1
 
 
@@ -52,7 +52,7 @@ async def line_of(process: Process) -> str:
     """The next line that it prints; what it complained about when it ended instead."""
     assert process.stdout
     assert process.stderr
-    line = await asyncio.wait_for(process.stdout.readline(), LIMIT_S)
+    line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)
     assert line, (await process.stderr.read()).decode()
     return line.decode().rstrip()
 
@@ -70,12 +70,12 @@ async def publish(url: str, body: bytes) -> None:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         exchange = await channel.get_exchange("order_events")
         message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-        await exchange.publish(message, json.loads(body)["type"], mandatory=True, timeout=LIMIT_S)
+        await exchange.publish(message, json.loads(body)["type"], mandatory=True, timeout=PATIENCE_S)
 
 
 async def publish_when_bound(url: str, body: bytes) -> None:
     """Again and again until a queue is bound to take it."""
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 return await publish(url, body)

@@ -323,7 +323,7 @@ async def test_what_is_published_while_the_broker_is_killed_arrives_when_it_is_b
         await effects(database, 6)
         own_kafka.kill()
         with pytest.raises(BrokerError):
-            async with asyncio.timeout(CONFIRM_S + 5):
+            async with asyncio.timeout(CONFIRM_S + PATIENCE_S):
                 await publisher.publish(shop.source, waves[1])
         assert _senders() == [], "what it gave up is not tried any more"
 

@@ -22,9 +22,9 @@ from pamqp.common import FieldTable
 from brokers import processes, rabbitmq
 from brokers.node import HOST, Node, NodeError, is_free
 from tests.brokers import own, vhosts
+from tests.patience import PATIENCE_S
 
 MEGABYTE: Final = 1_048_576
-LIMIT_S: Final = 30.0
 BUSY: Final = 'print("on", flush=True)\nwhile True: pass'
 ECHO: Final = """
 import sys, threading
@@ -44,14 +44,14 @@ async def publish(url: str, queue: str, body: bytes) -> None:
         channel = await connection.channel(publisher_confirms=True)
         await channel.declare_queue(queue, durable=True, arguments=QUORUM)
         message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-        await channel.default_exchange.publish(message, queue, mandatory=True, timeout=LIMIT_S)
+        await channel.default_exchange.publish(message, queue, mandatory=True, timeout=PATIENCE_S)
 
 
 async def read(url: str, queue: str) -> bytes:
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         declared = await channel.declare_queue(queue, durable=True, arguments=QUORUM)
-        message = await declared.get(timeout=LIMIT_S)
+        message = await declared.get(timeout=PATIENCE_S)
         await message.ack()
         return message.body
 
@@ -75,7 +75,7 @@ async def fetch(bootstrap: str, topic: str) -> bytes:
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, 0)])
-        record = await asyncio.wait_for(consumer.getone(), LIMIT_S)
+        record = await asyncio.wait_for(consumer.getone(), PATIENCE_S)
         assert isinstance(record.value, bytes)
         return record.value
     finally:
@@ -145,7 +145,7 @@ def test_a_paused_node_is_there_and_silent_until_it_is_resumed(broker: str, requ
     node.resume()
 
     assert not node.start(), "it ran, so there was nothing to start"
-    assert node.answers()
+    assert processes.wait_until(node.answers, PATIENCE_S)
     assert node.pid == before
 
 
@@ -157,7 +157,7 @@ def test_a_frozen_process_does_nothing_more_on_cores_that_are_busy() -> None:
         echo = stack.enter_context(_python(ECHO))
         for number in range(10):
             processes.send(echo.pid, signal.SIGSTOP)
-            assert processes.wait_until(lambda: processes.is_frozen(echo.pid), LIMIT_S)
+            assert processes.wait_until(lambda: processes.is_frozen(echo.pid), PATIENCE_S)
             assert echo.stdin is not None
             assert echo.stdout is not None
             echo.stdin.write(b"%d\n" % number)
@@ -180,7 +180,7 @@ def test_a_node_does_not_outlive_the_run_that_holds_it(own_kafka: Node) -> None:
     environment = {**os.environ, "TRADEPOST_BROKERS": str(own_kafka.folder.parent)}
     command = [sys.executable, "-m", "brokers", "kafka", "hold"]
     with subprocess.Popen(command, cwd=own.ROOT, env=environment, stdin=subprocess.PIPE) as holder:
-        assert own_kafka.answers()
+        assert processes.wait_until(own_kafka.answers, PATIENCE_S)
     assert holder.returncode == 0
     assert own_kafka.pid is None
 

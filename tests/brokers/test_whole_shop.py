@@ -16,9 +16,10 @@ from tests.console.order_log import invoices
 from tests.contracts.schemas import validate
 from tests.mail import mail_server
 from tests.patience import PATIENCE_S
+from tests.ports import free_port
 from tests.shop import eventually, open_shop
 from tests.story import TYPES, tell_everything
-from tests.system.test_up import TRADEPOST, environment, free_port
+from tests.system.test_up import TRADEPOST, environment
 from tradepost.gateway import lag
 
 GUEST = {"guest": {"email": "a@b.cd", "name": "A"}}

@@ -3,13 +3,11 @@
 import json
 from base64 import b64encode
 from http.client import HTTPConnection
-from typing import Final
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 from brokers.rabbitmq import management_port
-
-LIMIT_S: Final = 30.0
+from tests.patience import PATIENCE_S
 
 
 def create(node_url: str) -> str:
@@ -31,7 +29,7 @@ def names(node_url: str) -> list[str]:
 
 def _ask(url: str, method: str, vhost: str) -> bytes:
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "127.0.0.1", management_port(parts.port or 5672), timeout=LIMIT_S)
+    connection = HTTPConnection(parts.hostname or "127.0.0.1", management_port(parts.port or 5672), timeout=PATIENCE_S)
     credentials = b64encode(f"{parts.username}:{parts.password}".encode()).decode()
     path = "/api/vhosts" + (f"/{quote(vhost, safe='')}" if vhost else "")
     connection.request(method, path, headers={"Authorization": f"Basic {credentials}"})

@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 from tests import databases
+from tests.patience import PATIENCE_S
 from tests.shop import Shop, eventually, open_shop
 from tradepost import settings as setting
 from tradepost.console.audit import audit
@@ -82,7 +83,7 @@ async def going_on(urls: Mapping[str, str], data: Path) -> AsyncIterator[Shop]:
         yield shop
 
 
-async def clean(urls: Mapping[str, str], wait_s: float = 30) -> list[str]:
+async def clean(urls: Mapping[str, str], wait_s: float = PATIENCE_S) -> list[str]:
     """What an audit says that finds nothing."""
     lines: list[str] = []
     code = await audit(urls, journal=None, wait_s=wait_s, echo=lines.append)

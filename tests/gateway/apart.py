@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.ports import free_port
 from tradepost.gateway.app import Gateway
 from tradepost.gateway.pool import open_session
 from tradepost.gateway.routes import Routes, Table
@@ -195,12 +196,9 @@ async def wired(wire: Wire) -> AsyncIterator[str]:
         server.close()
 
 
-async def nowhere() -> str:
+def nowhere() -> str:
     """The URL of a port on which nobody listens."""
-    listening = listen("127.0.0.1", 0)
-    port = listening.getsockname()[1]
-    listening.close()
-    return f"http://127.0.0.1:{port}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 @dataclass

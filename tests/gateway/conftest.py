@@ -6,7 +6,7 @@ import pytest
 
 from tests.gateway.pair import Pair, open_pair, open_pair_apart
 from tests.patience import PATIENCE_S
-from tradepost.gateway import checks, pool
+from tradepost.gateway import checks, health, identity, jwks, pool
 from tradepost.kernel.keys import SigningKey, load_or_create_keys
 
 
@@ -19,7 +19,8 @@ def signing_key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
 def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instance that answers late, since the machine is slow, isn't taken for one that is gone."""
     monkeypatch.setattr(pool, "CONNECT_S", PATIENCE_S)
-    monkeypatch.setattr(checks, "PATIENCE_S", PATIENCE_S)
+    for patient in (checks, health, identity, jwks):
+        monkeypatch.setattr(patient, "PATIENCE_S", PATIENCE_S)
 
 
 @pytest.fixture(params=["in_process", "apart"])

@@ -117,7 +117,7 @@ async def test_a_key_that_is_lost_is_not_replaced_by_another(tmp_path: Path) -> 
 async def test_keys_are_had_from_the_first_instance_of_user_that_answers(tmp_path: Path) -> None:
     user = User(load_or_create_keys(tmp_path))
     async with serving(user.double) as url, open_session() as session:
-        source = JwkSet(session, [await nowhere(), url])
+        source = JwkSet(session, [nowhere(), url])
         first, second = await source.read(), await source.read()
 
     assert first is not None
@@ -157,9 +157,9 @@ async def test_the_last_keys_are_kept_while_user_is_away(tmp_path: Path) -> None
 
 
 async def test_the_start_waits_for_keys(tmp_path: Path) -> None:
-    user, url = User(load_or_create_keys(tmp_path)), await nowhere()
+    user, url = User(load_or_create_keys(tmp_path)), nowhere()
     async with open_session() as session:
-        identity = Identity(JwkSet(session, [url, await nowhere()]), ISSUER, nobody)
+        identity = Identity(JwkSet(session, [url, nowhere()]), ISSUER, nobody)
         starting = asyncio.create_task(identity.start())
         await asyncio.sleep(0.3)
         assert not starting.done()

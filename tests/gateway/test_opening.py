@@ -36,7 +36,7 @@ async def opened(data: Path, service: Service, *urls: str, local: bool = True) -
 
 async def test_a_service_is_healthy_while_one_of_its_instances_is(tmp_path: Path) -> None:
     double = Double()
-    async with serving(double) as url, opened(tmp_path, GOODS, await nowhere(), url) as gateway:
+    async with serving(double) as url, opened(tmp_path, GOODS, nowhere(), url) as gateway:
         client = Client(gateway.gateway)
         before = await client.get("/health")
         double.readiness = (503, b'{"status":"not ready"}')
@@ -53,7 +53,7 @@ async def test_a_service_is_healthy_while_one_of_its_instances_is(tmp_path: Path
 
 
 async def test_a_gateway_is_not_ready_before_it_has_found_every_service(tmp_path: Path) -> None:
-    async with opened(tmp_path, GOODS, await nowhere()) as gateway:
+    async with opened(tmp_path, GOODS, nowhere()) as gateway:
         ready, live = [await Client(gateway.gateway).get(path) for path in ("/readyz", "/livez")]
 
     assert (ready.status, ready.json, live.status) == (503, {"status": "not ready"}, 200)
@@ -76,7 +76,7 @@ async def test_the_pages_list_remote_services_too(tmp_path: Path) -> None:
 
 
 async def test_the_figures_tell_of_each_instance(tmp_path: Path) -> None:
-    gone = await nowhere()
+    gone = nowhere()
     async with serving(Double()) as url, opened(tmp_path, GOODS, url, gone) as gateway:
         for _ in range(3):
             await Client(gateway.gateway).get("/goods/things/x")

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.postgres_fixture import data_of
 from tradepost.kernel import postgres
 from tradepost.kernel.postgres import PostgresError, installation
@@ -24,12 +25,27 @@ from tradepost.kernel.postgres.processes import cluster_name, send, server_proce
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops its privileges")
 TESTS = Path(__file__).parent.parent
 SERVE = """
-import sys, time
+import sys
 from pathlib import Path
 from tradepost.kernel import postgres
 running = postgres.start(Path(sys.argv[1]), fsync=False)
 print(running.url, running.pid, flush=True)
-time.sleep(60)
+sys.stdin.read()
+"""
+INTERRUPTED = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from tradepost.kernel import postgres
+class Popen(subprocess.Popen):
+    def __init__(self, command, **options):
+        super().__init__(command, **options)
+        if options.get("start_new_session"):
+            os.kill(os.getpid(), signal.SIGINT)
+subprocess.Popen = Popen
+try:
+    postgres.start(Path(sys.argv[1]), fsync=False)
+except KeyboardInterrupt:
+    print("interrupted")
 """
 
 
@@ -90,7 +106,8 @@ async def ask(url: str, question: str) -> object:
 
 def serve(data: Path) -> tuple[subprocess.Popen[str], str, int]:
     """An application in a process of its own, that can be killed."""
-    application = subprocess.Popen([sys.executable, "-c", SERVE, str(data)], stdout=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    application = subprocess.Popen([sys.executable, "-c", SERVE, str(data)], stdin=pipe, stdout=pipe, text=True)
     assert application.stdout is not None
     url, pid = application.stdout.readline().split()
     return application, url, int(pid)
@@ -99,6 +116,14 @@ def serve(data: Path) -> tuple[subprocess.Popen[str], str, int]:
 def kill(application: subprocess.Popen[str]) -> None:
     application.kill()
     application.communicate()
+
+
+def test_ctrl_c_while_the_server_is_being_started_leaves_none(data: Path) -> None:
+    """The moment that nobody sees: the child runs, and we have yet to be told so."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(data)], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.returncode) == ("interrupted\n", 0), done.stderr
+    assert server_processes(cluster_name(data / "postgres")) == []
 
 
 async def test_the_first_start_makes_a_utf8_database_with_checksums_and_durable_commits(tmp_path: Path) -> None:
@@ -419,7 +444,7 @@ def test_test_workers_share_one_server_that_ends_with_the_last_of_them(tmp_path:
     assert server_processes(name) != []
 
     kill(workers[2])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while server_processes(name) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert server_processes(name) == []

@@ -4,7 +4,6 @@ each process with its own data folder, on one machine. Any of them can be killed
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -16,6 +15,7 @@ from typing import Final
 
 import asyncpg
 
+from tests.ports import free_port
 from tests.system.test_up import TRADEPOST
 from tradepost.console.instance import NAMES
 from tradepost.kernel import postgres
@@ -92,6 +92,7 @@ class Deployment:
                 process.wait(timeout=STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
 
 async def create_databases(server: str) -> dict[str, str]:
@@ -110,7 +111,7 @@ async def create_databases(server: str) -> dict[str, str]:
 def deployed(folder: Path, databases: Mapping[str, str], broker: Mapping[str, str], *more: str) -> Iterator[Deployment]:
     """Everything started and ready; `broker` is its settings, `more` further processes."""
     names = (*NAMES, "gateway", *(() if broker["TRADEPOST_BROKER"] == "log" else ("relay",)), *more)
-    ports = {name: _free_port() for name in names}
+    ports = {name: free_port() for name in names}
     instances = {
         name: [f"http://127.0.0.1:{ports[one]}" for one in names if one.partition("-")[0] == name] for name in NAMES
     }
@@ -143,10 +144,3 @@ def server(folder: Path) -> Iterator[str]:
         yield running.url
     finally:
         running.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -17,7 +17,8 @@ import aiohttp
 import asyncpg
 
 from tests.patience import PATIENCE_S
-from tests.system.test_up import TRADEPOST, environment, free_port
+from tests.ports import free_port
+from tests.system.test_up import TRADEPOST, environment
 from tradepost.console.instance import staff_token
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.postgres import find_running
@@ -25,7 +26,6 @@ from tradepost.kernel.postgres import find_running
 ROUNDS: Final = ("application", "postgres", "both", "application", "postgres") * 2
 ORDERS_AFTER: Final = 50
 BUYERS: Final = 8
-SETTLE_S: Final = 60.0
 SKUS: Final = ("MUG-1", "CUP-2", "JAR-3")
 
 
@@ -143,7 +143,7 @@ async def settled(data: Path) -> None:
     assert url is not None
     connection = await asyncpg.connect(url)
     try:
-        async with asyncio.timeout(SETTLE_S):
+        async with asyncio.timeout(PATIENCE_S):
             while await connection.fetchval(
                 """SELECT count(*) FROM "order".orders WHERE status NOT IN ('completed', 'cancelled')"""
             ):

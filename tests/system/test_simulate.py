@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.console.order_log import invoices
-from tests.system.test_up import TRADEPOST, environment, free_port
+from tests.ports import free_port
+from tests.system.test_up import TRADEPOST, environment
 
 pytestmark = pytest.mark.xdist_group("simulate")  # what they share is made once
 

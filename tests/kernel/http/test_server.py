@@ -9,8 +9,8 @@ import pytest
 import uvicorn
 
 from tests.kernel.http.shop import ORDER, Shop
+from tests.patience import PATIENCE_S
 
-HEAD_S = 5.0
 BODY = msgspec.json.encode({"items": [{"product_id": ORDER, "quantity": 2}]})
 
 
@@ -36,7 +36,7 @@ async def ask(port: int, shop: Shop, head: str, body: bytes = b"") -> tuple[asyn
 
 
 async def status(reader: asyncio.StreamReader) -> int:
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_S)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
     return int(head.split(b" ")[1])
 
 
@@ -76,9 +76,9 @@ async def test_a_client_that_leaves_within_a_body_is_not_served(port: int, shop:
 async def test_a_client_that_leaves_ends_its_stream(port: int, shop: Shop) -> None:
     reader, writer = await ask(port, shop, f"GET /order/orders/{ORDER}/stream", b"\r\n")
     assert await status(reader) == 200
-    assert b"data: 1" in await asyncio.wait_for(reader.readuntil(b"data: 1"), HEAD_S)
+    assert b"data: 1" in await asyncio.wait_for(reader.readuntil(b"data: 1"), PATIENCE_S)
     writer.close()
-    async with asyncio.timeout(HEAD_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not shop.desk.closed:
             await asyncio.sleep(0.01)
 

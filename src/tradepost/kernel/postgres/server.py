@@ -3,6 +3,7 @@
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -35,13 +36,14 @@ READY_S: Final = 300  # recovery after a crash replays up to max_wal_size
 ANSWER_S: Final = 5  # an orphan that takes longer to answer is replaced
 FAST_S: Final = 30  # the last checkpoint writes up to shared_buffers
 IMMEDIATE_S: Final = 5
-KILLED_S: Final = 5
+KILLED_S: Final = 30  # who waits for the disk dies when he has it
 LOG_READ_BYTES: Final = 1 << 20
 STOPS: Final[Sequence[tuple[signal.Signals, float]]] = (  # fast; when that hangs, immediate; then by force
     (signal.SIGINT, FAST_S),
     (signal.SIGQUIT, IMMEDIATE_S),
     (signal.SIGKILL, KILLED_S),
 )
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 STATISTICS: Final = "pg_stat_statements"
 ORPHANED_CHILDREN_S: Final = 2  # the idle ones notice at once that their postmaster is gone
 
@@ -213,23 +215,36 @@ def _end_children(cluster: Cluster) -> None:
 def _launch(cluster: Cluster, command: list[str]) -> subprocess.Popen[bytes]:
     roll_log(cluster.log)
     written = cluster.log.stat().st_size
-    with cluster.log.open("ab") as log:
-        child = subprocess.Popen(
-            command,
-            cwd=cluster.pgdata,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C is for the application, which drains before it stops the server
-            **cluster.account.options,
-        )
+    child = None
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)  # until we know the child: nobody else would end it
     try:
+        with cluster.log.open("ab") as log:
+            child = subprocess.Popen(
+                command,
+                cwd=cluster.pgdata,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the application, which drains before it stops the server
+                **cluster.account.options,
+            )
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _await_ready(cluster, child, written)
     except BaseException:  # Ctrl-C while it recovers, too
-        _terminate(cluster, child.pid)
-        child.wait()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if child is not None:
+            _end(child)
         raise
     return child
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Our own, which may be too young to be known by its title."""
+    for number, patience_s in STOPS:
+        child.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(patience_s)
+            return
 
 
 def _await_ready(cluster: Cluster, child: subprocess.Popen[bytes], logged_bytes: int) -> None:
