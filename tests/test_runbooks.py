@@ -10,6 +10,7 @@ import yaml
 
 from tests.shop import eventually, open_shop
 from tradepost.cli import app
+from tradepost.main import SERVICES
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "runbooks"
 RUNBOOKS: Final = sorted(FOLDER.glob("*.md"))
@@ -68,6 +69,14 @@ def test_a_command_that_is_none_would_be_noticed() -> None:
     for wrong in ("log lag --wiat 3", "log lgo", "events show", "log retry a b c"):
         with pytest.raises(Exception, match=r"."):
             parse(wrong)
+
+
+def test_what_it_means_that_a_job_fails_is_told_of_each() -> None:
+    named = {job.name for service in SERVICES for job in service.jobs}
+    text = (FOLDER / "jobs-fail.md").read_text()
+
+    assert len(named) > 8
+    assert {name for name in named if f"`{name}`" not in text} == set()
 
 
 async def test_every_metric_that_is_named_is_on_the_page(database_url: str, tmp_path: Path) -> None:
