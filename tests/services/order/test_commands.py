@@ -10,12 +10,15 @@ import pytest
 
 from tradepost.contracts.inventory import InventoryAdjusted, InventoryReserved
 from tradepost.contracts.order import Guest
+from tradepost.contracts.payment import PaymentCaptured
 from tradepost.contracts.product import ProductArchived, ProductCreated, Variant
+from tradepost.contracts.shipping import ShippingCancelled
 from tradepost.kernel.batcher import Batcher, Known
 from tradepost.kernel.database import Database
 from tradepost.kernel.errors import Conflict, Invalid, Refusal
 from tradepost.kernel.events import Cause, Event, Fact
 from tradepost.kernel.ids import first_id, new_id
+from tradepost.kernel.telemetry import FIGURES
 from tradepost.services.order import commands, consumers, jobs, offers
 from tradepost.services.order.commands import Placed
 from tradepost.services.order.domain.placement import Item, Placement
@@ -54,6 +57,11 @@ async def offer(db: Database, *skus: str) -> None:
     async with db.transaction() as tx:
         await offers.learn_products(tx, [an_event(a_product(sku)) for sku in skus])
         await offers.learn_stock(tx, [an_event(counted(sku)) for sku in skus])
+
+
+def overdue_s() -> float:
+    """As `/metrics` has it."""
+    return FIGURES.get_sample_value("tradepost_orders_overdue_seconds") or 0.0
 
 
 async def types(db: Database) -> list[str]:
@@ -217,6 +225,33 @@ async def test_unpaid_orders_end_when_their_time_is_over_and_are_looked_at_once(
         (young.order_id, "pending", None),
     ]
     assert (await types(db)).count("order.cancelled") == 1
+
+
+async def test_a_cancellation_that_nobody_answers_is_seen_to_wait(db: Database) -> None:
+    await offer(db, "MUG-1")
+    asked_at = datetime.now(UTC) - timedelta(minutes=20)
+    placement = a_placement("MUG-1", now=asked_at)
+    async with db.transaction() as tx:
+        await commands.place(tx, [placement])
+    captured = PaymentCaptured(
+        order_id=placement.order_id, payment_id=new_id(), amount=500, currency="USD", payment_method="pm_card_visa",
+        transaction_id="t",
+    )  # fmt: skip
+    for fact in (InventoryReserved(order_id=placement.order_id, items=()), captured):
+        async with db.transaction() as tx:
+            await consumers.follow(tx, [an_event(fact)])
+    await jobs.look_for_overdue(_desk(db))
+    assert overdue_s() == 0.0
+
+    async with db.transaction() as tx:
+        await commands.cancel(tx, placement.order_id, None, "late", Cause("c"), asked_at)
+    await jobs.look_for_overdue(_desk(db))
+    assert overdue_s() >= 1_200.0
+
+    async with db.transaction() as tx:
+        await consumers.follow(tx, [an_event(ShippingCancelled(shipment_id=new_id(), order_id=placement.order_id))])
+    await jobs.look_for_overdue(_desk(db))
+    assert overdue_s() == 0.0
 
 
 async def test_orders_whose_time_is_not_over_are_not_even_looked_at(db: Database) -> None:

@@ -1,17 +1,27 @@
-"""Timed work: unpaid orders end."""
+"""Timed work: unpaid orders end, and orders that should have gone on are seen."""
 
 from datetime import datetime, timedelta
 from typing import Final
+
+from prometheus_client import Gauge
 
 from tradepost.kernel.clock import now
 from tradepost.kernel.events import Cause
 from tradepost.kernel.ids import first_id, new_id
 from tradepost.kernel.service import Job
-from tradepost.services.order import commands
+from tradepost.kernel.telemetry import FIGURES
+from tradepost.services.order import commands, queries
 from tradepost.services.order.desk import Desk
 
 UNPAID: Final = timedelta(minutes=30)  # from placing to the end of patience
 ROUND: Final = 500  # orders
+LOOK_S: Final = 60.0  # between two looks through all that are open
+
+OVERDUE: Final = Gauge(
+    "tradepost_orders_overdue_seconds",
+    "For how long an order has waited that should be paid or cancelled by now; the longest.",
+    registry=FIGURES,
+)
 
 # Orders in the order of their ids, which is that of time. Whoever is past once was paid or ended: one look is enough.
 # All that are younger are not looked at: in half an hour of a rush that may be millions.
@@ -41,4 +51,13 @@ async def expire_before(desk: Desk, limit: datetime) -> bool:
     return len(due) == ROUND
 
 
-jobs: Final = (Job("order.expire", expire_unpaid, every_s=5.0),)
+async def look_for_overdue(desk: Desk) -> bool:
+    """Measure who has waited for too long. Not with `expire_unpaid`, whose failing is what it may tell of."""
+    OVERDUE.set(await queries.overdue_s(desk.db, now(), UNPAID))
+    return False
+
+
+jobs: Final = (
+    Job("order.expire", expire_unpaid, every_s=5.0),
+    Job("order.overdue", look_for_overdue, every_s=LOOK_S),
+)
