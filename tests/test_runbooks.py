@@ -83,6 +83,16 @@ def test_what_it_means_that_a_job_fails_is_told_of_each() -> None:
     assert {name for name in named if f"`{name}`" not in text} == set()
 
 
+def test_every_limit_that_makes_calls_fail_is_told() -> None:
+    sources = "".join(path.read_text() for path in (FOLDER.parents[1] / "src").rglob("*.py"))
+    refused = re.findall(r'Unavailable\("([^"]+)", code="(overloaded|stopping)"', sources)
+    text = (FOLDER / "calls-fail.md").read_text()
+
+    assert len(refused) > 5
+    assert {code for _, code in refused if f"| 503 | `{code}` |" not in text} == set()
+    assert {detail for detail, code in refused if code == "overloaded" and f"`{detail}`" not in text} == set()
+
+
 def test_answers_that_take_as_long_as_their_clients_like_are_not_slow() -> None:
     (expr,) = [rule["expr"] for rule in rules() if rule["alert"] == "slow-answers"]
     (passed_over,) = re.findall(r'route!~"([^"]+)"', expr)
