@@ -10,12 +10,17 @@ import yaml
 
 from tests.shop import eventually, open_shop
 from tradepost.cli import app
+from tradepost.gateway import api
+from tradepost.gateway.routes import Routes, Table
+from tradepost.main import SERVICES
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "runbooks"
 RUNBOOKS: Final = sorted(FOLDER.glob("*.md"))
 PARTS: Final = ("**Means.**", "**Look.**", "**Repair.**", "**Over when**")
 WITHOUT_ALERT: Final = {"disk-full": "There is no alert of\nours for it"}
 COMMAND: Final = re.compile(r"^(?:[A-Z_]+=\S+ )*tradepost (.+)$")
+HOWTOS: Final = sorted((FOLDER.parent / "howto").glob("*.md"))
+SAMPLE: Final = re.compile(r"_(bucket|sum|count)$")  # of a histogram
 METRIC: Final = re.compile(r"\b(?:tradepost|process)_[a-z_]+\b")
 LINK: Final = re.compile(r"\]\(([\w-]+\.md)\)")
 
@@ -70,9 +75,40 @@ def test_a_command_that_is_none_would_be_noticed() -> None:
             parse(wrong)
 
 
+def test_what_it_means_that_a_job_fails_is_told_of_each() -> None:
+    named = {job.name for service in SERVICES for job in service.jobs}
+    text = (FOLDER / "jobs-fail.md").read_text()
+
+    assert len(named) > 8
+    assert {name for name in named if f"`{name}`" not in text} == set()
+
+
+def test_every_limit_that_makes_calls_fail_is_told() -> None:
+    sources = "".join(path.read_text() for path in (FOLDER.parents[1] / "src").rglob("*.py"))
+    refused = re.findall(r'Unavailable\("([^"]+)", code="(overloaded|stopping)"', sources)
+    text = (FOLDER / "calls-fail.md").read_text()
+
+    assert len(refused) > 5
+    assert {code for _, code in refused if f"| 503 | `{code}` |" not in text} == set()
+    assert {detail for detail, code in refused if code == "overloaded" and f"`{detail}`" not in text} == set()
+
+
+def test_answers_that_take_as_long_as_their_clients_like_are_not_slow() -> None:
+    (expr,) = [rule["expr"] for rule in rules() if rule["alert"] == "slow-answers"]
+    (passed_over,) = re.findall(r'route!~"([^"]+)"', expr)
+    tables = [*(Table(service.name, service.endpoints) for service in SERVICES), Table("gateway", api.endpoints)]
+    routes = Routes(tables).all
+    lasting = {route.endpoint.path for route in routes if route.is_stream or route.is_upload}
+
+    assert len(lasting) > 3
+    assert {route.endpoint.path for route in routes if re.fullmatch(passed_over, route.endpoint.path)} == lasting | {
+        "/health", "/livez", "/readyz", "/metrics",
+    }  # fmt: skip
+
+
 async def test_every_metric_that_is_named_is_on_the_page(database_url: str, tmp_path: Path) -> None:
-    texts = [rule["expr"] for rule in rules()] + [path.read_text() for path in RUNBOOKS]
-    named = {name for text in texts for name in METRIC.findall(text)}
+    texts = [rule["expr"] for rule in rules()] + [path.read_text() for path in (*RUNBOOKS, *HOWTOS)]
+    named = {SAMPLE.sub("", name) for text in texts for name in METRIC.findall(text)}
     async with open_shop(database_url, tmp_path) as shop:
         await shop.public.get("/metrics")
         page = await eventually(lambda: shop.public.get("/metrics"), lambda page: b"overdue 0.0" in page.body)

@@ -1,5 +1,6 @@
 """A whole shop on each broker: what plain clients see of it, and how it goes on when the broker has lost everything."""
 
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from itertools import islice
@@ -70,7 +71,8 @@ async def test_what_is_no_event_is_passed_over_and_counted(
         async def page() -> str:
             return str((await shop.public.get("/metrics")).body.decode())
 
-        await eventually(page, lambda text: 'tradepost_not_events_total{topic="order_events"}' in text)
+        await eventually(page, re.compile(r'^tradepost_not_events_total\{topic="order_events"\} [1-9]', re.M).search)
+        assert 'tradepost_not_events_total{topic="user_events"} 0.0' in await page()
         assert (await shop.buy(shop.staff, "MUG-1", 1, **GUEST)).json["status"] == "paid"
 
 

@@ -45,7 +45,7 @@ def test_it_keeps_the_newest_of_its_own_and_tells_when(database_url: str, tmp_pa
     assert (backups / new / "manifest.json").exists()
     (told,) = metrics.iterdir()
     name, value = told.read_text().split()
-    assert (told.name, name) == ("tradepost-backup.prom", "tradepost_backup_timestamp_seconds")
+    assert (told.name, name) == ("tradepost-backup.prom", "shop_backup_timestamp_seconds")
     assert abs(time.time() - int(value)) < 3600
 
 

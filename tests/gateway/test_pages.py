@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,7 @@ async def test_the_figures_count_calls_by_route_and_status(shop: Shop) -> None:
     assert 'requests_total{method="GET",route="/goods/mine",service="probe",status="401"} 1.0' in figures
     assert 'seconds_bucket{le="+Inf",method="GET",route="/goods/goods",service="probe"} 2.0' in figures
     assert "process_resident_memory_bytes" in figures
+    assert f'tradepost_build_info{{version="{version("tradepost")}"}} 1.0' in figures
 
 
 async def test_the_document_is_valid_and_has_every_path(shop: Shop) -> None:

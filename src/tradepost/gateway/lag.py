@@ -86,7 +86,7 @@ class LogFigures(Collector):
         for figure in (self._events, self._seconds, self._lost, self._parked, self._silent, self._dead):
             yield figure.family()
         broker: Any = self._running.broker
-        skipped = CounterMetricFamily("tradepost_not_events", "Records that are no event of ours.", labels=["topic"])
+        skipped = CounterMetricFamily("tradepost_not_events", "Messages that were passed over.", labels=["topic"])
         for topic, count in broker.skipped.items() if isinstance(broker, PassesOver) else ():
             skipped.add_metric([topic], count)
         yield skipped

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Final
 
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, GCCollector, Info, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -39,6 +40,9 @@ class Metrics:
         self._registry.register(_Figures(routes, gateway, running))
         self._registry.register(self._log)
         self._registry.register(UpstreamFigures(remote))
+        Info("tradepost_build", "Who runs, by version.", registry=self._registry).info(
+            {"version": version("tradepost")}
+        )
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         self._registry.register(IDS_AHEAD)

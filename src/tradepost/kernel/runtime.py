@@ -26,6 +26,7 @@ from tradepost.kernel.right_of_way import RightOfWay
 from tradepost.kernel.service import Job, Room, Service
 from tradepost.kernel.staff import consumers_of, receivers_of, relays_of
 from tradepost.kernel.tasks import end
+from tradepost.kernel.telemetry import JOB_FAILURES
 
 TRY_AGAIN_S: Final = 1.0
 PURGE_S: Final = 600.0  # between two looks for answers that no Idempotency-Key asks for any more
@@ -155,6 +156,7 @@ async def _declare(broker: Broker) -> None:
 
 async def _repeat(job: Job, desk: object, woken: asyncio.Event) -> None:
     """Round after round while there is work; then at the next wake or when the time has come."""
+    failures = JOB_FAILURES.labels(job.name)  # shown as 0 until one fails, so that the first counts
     while True:
         woken.clear()
         try:
@@ -162,6 +164,7 @@ async def _repeat(job: Job, desk: object, woken: asyncio.Event) -> None:
                 continue
             await asyncio.sleep(job.rest_s)
         except Exception as error:
+            failures.inc()
             logger.warning("job_failed", job=job.name, why=str(error) or type(error).__name__)
             await asyncio.sleep(TRY_AGAIN_S)
         try:

@@ -15,6 +15,12 @@ MESSAGES: Final = Counter(
     ["service", "channel", "outcome"],
     registry=FIGURES,
 )
+JOB_FAILURES: Final = Counter(
+    "tradepost_job_failures",
+    "Rounds of timed work that failed.",
+    ["name"],  # not `job`, which Prometheus calls the target
+    registry=FIGURES,
+)
 QUIET: Final = ("uvicorn", "asyncio", "aiohttp.access")  # heard from WARNING on
 
 

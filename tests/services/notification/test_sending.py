@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from aiohttp import web
 
 from tests import mail
@@ -56,6 +58,12 @@ def tried() -> Counter[str]:
     samples = [sample for metric in MESSAGES.collect() for sample in metric.samples if sample.name.endswith("_total")]
     ours = [sample for sample in samples if sample.labels["service"] == "notification"]
     return Counter({sample.labels["outcome"]: int(sample.value) for sample in ours})
+
+
+def given_up(logs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The lines about messages that were given up."""
+    found = [line for line in logs if line["event"] == "message_given_up"]
+    return [{name: line[name] for name in line if name not in ("event", "log_level")} for line in found]
 
 
 async def due_again(shop: Shop) -> None:
@@ -111,11 +119,13 @@ async def test_a_server_that_is_busy_is_tried_again_until_there_is_no_hope(
         assert "try again later" in one.error
         assert await shop.published() == []
 
-        for _ in range(TRIES):
-            await due_again(shop)
-            await shop.send()
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(TRIES):
+                await due_again(shop)
+                await shop.send()
         (one,) = await shop.deliveries()
         assert (one.status, one.attempts) == ("failed", TRIES)
+        assert given_up(logs) == [{"delivery": one.id, "channel": "email", "attempts": TRIES, "code": 451}]
         assert await shop.published() == [(one.id, "notification.failed", 1)]
 
         server.refuse = None
@@ -132,15 +142,19 @@ async def test_a_recipient_who_does_not_exist_is_given_up_at_once(
     database_url: str, tmp_path: Path, mail_server: tuple[MailServer, str]
 ) -> None:
     server, url = mail_server
-    server.refuse = "550 no such user"
+    server.refuse = "550 no such user as ada@example.com"
     async with opened(database_url, tmp_path, NotificationSettings(url, None, SENDER)) as shop:
         await shop.hear(registered(user := new_id()))
         await shop.hear(Sale(new_id(), user_id=user).paid)
-        await shop.send()
+        with structlog.testing.capture_logs() as logs:
+            await shop.send()
 
         (one,) = await shop.deliveries()
         assert (one.status, one.attempts) == ("failed", 1)
+        assert "ada@example.com" in (one.error or "")
         assert [kind for _, kind, _ in await shop.published()] == ["notification.failed"]
+        assert given_up(logs) == [{"delivery": one.id, "channel": "email", "attempts": 1, "code": 550}]
+        assert "ada@" not in str(logs)
 
 
 async def test_a_large_piece_goes_by_the_server_and_each_message_goes_on_with_its_story(
@@ -235,10 +249,13 @@ async def test_an_sms_that_the_gateway_finds_wrong_is_given_up(database_url: str
     ):
         await shop.hear(registered(user := new_id(), phone="nonsense"))
         await shop.hear(Sale(new_id(), user_id=user).completed)
-        await shop.send()
+        with structlog.testing.capture_logs() as logs:
+            await shop.send()
 
         sms = next(one for one in await shop.deliveries() if one.channel == "sms")
         assert (sms.status, sms.attempts, sms.error) == ("failed", 1, "the gateway answered 422")
+        assert given_up(logs) == [{"delivery": sms.id, "channel": "sms", "attempts": 1, "code": 422}]
+        assert "nonsense" not in str(logs)
 
 
 async def test_what_is_pending_when_the_server_is_taken_away_ends_in_the_mailbox(

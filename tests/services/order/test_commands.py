@@ -13,12 +13,14 @@ from tradepost.contracts.inventory import InventoryAdjusted, InventoryReserved
 from tradepost.contracts.order import Guest
 from tradepost.contracts.payment import PaymentCaptured, PaymentRequiresAction
 from tradepost.contracts.product import ProductArchived, ProductCreated, Variant
+from tradepost.contracts.shipping import ShippingCancelled
 from tradepost.kernel.batcher import Batcher, Known
 from tradepost.kernel.clock import now
 from tradepost.kernel.database import Database
 from tradepost.kernel.errors import Conflict, Invalid, Refusal
 from tradepost.kernel.events import Cause, Event, Fact
 from tradepost.kernel.ids import first_id, new_id
+from tradepost.kernel.telemetry import FIGURES
 from tradepost.services.order import commands, consumers, jobs, offers
 from tradepost.services.order.commands import Placed
 from tradepost.services.order.domain.placement import Item, Placement
@@ -57,6 +59,11 @@ async def offer(db: Database, *skus: str) -> None:
     async with db.transaction() as tx:
         await offers.learn_products(tx, [an_event(a_product(sku)) for sku in skus])
         await offers.learn_stock(tx, [an_event(counted(sku)) for sku in skus])
+
+
+def overdue_s() -> float:
+    """As `/metrics` has it."""
+    return FIGURES.get_sample_value("tradepost_orders_overdue_seconds") or 0.0
 
 
 async def types(db: Database) -> list[str]:
@@ -277,6 +284,23 @@ def _captured(order_id: str) -> Fact:
 async def _fates(db: Database) -> dict[str, tuple[str, str | None]]:
     rows = await db.fetch("SELECT id::text AS id, status, cancel_reason FROM orders")
     return {row["id"]: (row["status"], row["cancel_reason"]) for row in rows}
+
+
+async def test_a_cancellation_that_nobody_answers_is_seen_to_wait(db: Database) -> None:
+    asked_at = now() - timedelta(minutes=20)
+    (order_id,) = await _placed(db, asked_at)
+    await _hear(db, _reserved(order_id), _captured(order_id))
+    await jobs.look_for_overdue(_desk(db))
+    assert overdue_s() == 0.0
+
+    async with db.transaction() as tx:
+        await commands.cancel(tx, order_id, None, "late", Cause("c"), asked_at)
+    await jobs.look_for_overdue(_desk(db))
+    assert overdue_s() >= 1_200.0
+
+    await _hear(db, ShippingCancelled(shipment_id=new_id(), order_id=order_id))
+    await jobs.look_for_overdue(_desk(db))
+    assert overdue_s() == 0.0
 
 
 async def test_orders_whose_time_is_not_over_are_not_even_looked_at(db: Database) -> None:

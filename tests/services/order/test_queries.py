@@ -1,5 +1,6 @@
 """Lists read what they show, however many orders there are."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -37,6 +38,12 @@ FROM (SELECT id AS ended, row_number() OVER (ORDER BY orders.id DESC) > 4 AS goo
 PAY_ONE: Final = """
 UPDATE orders SET status = 'paid', paid_at = now()
 WHERE id = (SELECT id FROM orders WHERE completed_at IS NULL AND cancelled_at IS NULL LIMIT 1)
+"""
+OPEN: Final = """
+INSERT INTO orders (id, user_id, status, version, currency, total_amount, lines, payment_method, created_at, paid_at,
+                    cancel_requested, cancel_requested_at)
+SELECT gen_random_uuid(), gen_random_uuid(), $1, 1, 'USD', 500, '[]', 'pm_card_visa', $2, $3,
+       $4::timestamptz IS NOT NULL, $4
 """
 MIDDLE: Final = "SELECT id::text FROM orders WHERE user_id = $1 ORDER BY orders.id LIMIT 1 OFFSET 999"
 READ: Final = "SELECT seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_xact_user_tables WHERE relname = 'orders'"
@@ -84,6 +91,49 @@ async def test_the_few_orders_on_their_way_or_cancelled_are_found_among_many(db:
             assert await rows_read(tx) - before <= 4
         assert [order.status for order in found.data] == [status] * count
     assert len((await queries.listing(db, ListQuery(limit=10), None, Status.COMPLETED)).data) == 10
+
+
+async def test_an_order_is_overdue_since_its_time_was_over_or_since_its_cancellation_was_asked_for(
+    db: Database,
+) -> None:
+    noon, minute = datetime(2026, 11, 23, 12, tzinfo=UTC), timedelta(minutes=1)
+
+    async def overdue_s() -> float:
+        return await queries.overdue_s(db, noon, 30 * minute)
+
+    async def there_is(status: str, age: timedelta, asked: timedelta | None = None) -> None:
+        paid = None if status in ("pending", "reserved") else noon - age
+        await db.fetch(OPEN, status, noon - age, paid, None if asked is None else noon - asked)
+
+    assert await overdue_s() == 0.0
+    for status in ("pending", "reserved"):
+        await there_is(status, 29 * minute)
+    for status in ("paid", "shipped"):  # for days, and rightly so
+        await there_is(status, 5_000 * minute)
+    assert await overdue_s() == 0.0
+    await there_is("paid", 5_000 * minute, asked=2 * minute)
+    assert await overdue_s() == 120.0
+    await there_is("reserved", 33 * minute)
+    assert await overdue_s() == 180.0
+    await there_is("pending", 34 * minute)
+    assert await overdue_s() == 240.0
+    await db.fetch("UPDATE orders SET cancel_requested_at = NULL WHERE cancel_requested")  # by an older version
+    assert await overdue_s() == 300_000.0
+    await db.fetch("UPDATE orders SET cancelled_at = now(), status = 'cancelled', cancel_reason = 'x'")
+    assert await overdue_s() == 0.0
+
+
+async def test_who_is_overdue_is_found_among_the_open_ones_alone(db: Database, superuser: Any) -> None:
+    async with db.transaction() as tx:
+        await tx.execute(STORE, new_id(), 20_000)
+        await tx.execute(END)
+        await tx.execute(STORE, new_id(), 3)
+    await superuser.execute('VACUUM ANALYZE "order".orders')
+
+    async with db.transaction() as tx:
+        before = await rows_read(tx)
+        assert await queries.overdue_s(tx, datetime.now(UTC) + timedelta(hours=1), timedelta(minutes=30)) > 1_700.0
+        assert await rows_read(tx) - before <= 3
 
 
 async def page_of(db: Database, one: Newest) -> bytes:

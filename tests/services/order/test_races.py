@@ -124,7 +124,7 @@ def test_cancelling_before_payment_is_final_at_once(status: Status) -> None:
 
 def test_cancelling_a_paid_order_asks_shipping_once() -> None:
     asked, published = moves.cancel(an_order(Status.PAID), "late", NOW) or (an_order(Status.PAID), ())
-    assert (asked.status, asked.cancel_requested) == (Status.PAID, True)
+    assert (asked.status, asked.cancel_requested, asked.cancel_requested_at) == (Status.PAID, True, NOW)
     assert [fact.type for fact in published] == ["order.cancel_requested"]
     assert moves.cancel(asked, "again", NOW) is None
 

@@ -216,7 +216,7 @@ async def test_with_a_mail_server_nobody_reads_the_links_here(house: House, mail
     assert (letter["subject"], letter["text"]) == ("Confirm your e-mail address", None)
 
 
-@pytest.mark.parametrize(("refusal", "status"), [("451 later", "waiting"), ("550 never", "failed")])
+@pytest.mark.parametrize(("refusal", "status"), [("451 later", "waiting"), ("550 never to ada@shop.test", "failed")])
 async def test_a_letter_that_is_refused_waits_or_fails(
     house: House, mailbox: Mailbox, refusal: str, status: str
 ) -> None:
@@ -225,11 +225,17 @@ async def test_a_letter_that_is_refused_waits_or_fails(
     outcome = MESSAGES.labels("user", "email", {"waiting": "pending"}.get(status, status))._value
     before = outcome.get()
 
-    await send_letters(with_mail(house, mailbox.port))
+    with structlog.testing.capture_logs() as logs:
+        await send_letters(with_mail(house, mailbox.port))
 
     (told,) = await house.letters("ada@shop.test")
     assert (told["status"], told["attempts"], refusal[:3] in told["error"]) == (status, 1, True)
     assert outcome.get() == before + 1
+    (line,) = logs
+    assert (line["letter"], line["attempts"]) == (told["id"], 1)
+    told_more = {"waiting": ("letter_not_sent", None), "failed": ("letter_refused", 550)}[status]
+    assert (line["event"], line.get("code")) == told_more
+    assert "ada@" not in str(logs)
 
 
 async def test_a_mail_server_that_is_down_is_asked_again_later(house: House) -> None:

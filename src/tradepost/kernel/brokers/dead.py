@@ -1,4 +1,4 @@
-"""Dead letters: messages that a broker gave up on. Only RabbitMQ keeps any; on Kafka they are passed over."""
+"""What is no event of ours: dead letters, which only RabbitMQ keeps, and what is passed over."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
@@ -19,6 +19,7 @@ class KeepsDeadLetters(Protocol):
 
 @runtime_checkable
 class PassesOver(Protocol):
-    """A broker that leaves what is no event where it is. `skipped` counts by topic, once for each group that met it."""
+    """A broker that passes over what is no event of its publisher's. `skipped` counts that by topic, or exchange, once
+    for each group that met it; at 0 from the start, so that the first is seen to come."""
 
     skipped: Mapping[str, int]

@@ -23,11 +23,13 @@ _WORTH_ANOTHER_TRY: Final = frozenset({401, 403, 404, 408, 425, 429})  # theirs 
 
 
 class NotSent(Exception):
-    """The message was not taken; `for_good` when it never will be."""
+    """The message was not taken; `for_good` when it never will be. `code` is the server's, if it gave one: unlike its
+    text that names nobody, so it may be logged."""
 
-    def __init__(self, reason: str, *, for_good: bool = False) -> None:
+    def __init__(self, reason: str, *, for_good: bool = False, code: int | None = None) -> None:
         super().__init__(reason[:REASON_LIMIT])
         self.for_good = for_good
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,10 @@ class Smtp:
                 timeout=SEND_TIMEOUT_S,
             )
         except aiosmtplib.SMTPRecipientsRefused as refused:
-            raise NotSent(str(refused), for_good=all(one.code >= 500 for one in refused.recipients)) from refused
+            code = min(one.code for one in refused.recipients)
+            raise NotSent(str(refused), for_good=code >= 500, code=code) from refused
         except aiosmtplib.SMTPDataError as refused:
-            raise NotSent(str(refused), for_good=refused.code >= 500) from refused
+            raise NotSent(str(refused), for_good=refused.code >= 500, code=refused.code) from refused
         except (aiosmtplib.SMTPException, OSError) as failure:
             raise NotSent(str(failure) or type(failure).__name__) from failure
         except ValueError as wrong:
@@ -110,9 +113,8 @@ class SmsGateway:
         except (aiohttp.ClientError, OSError) as failure:
             raise NotSent(str(failure) or type(failure).__name__) from failure
         if not 200 <= status < 300:
-            raise NotSent(
-                f"the gateway answered {status}", for_good=400 <= status < 500 and status not in _WORTH_ANOTHER_TRY
-            )
+            for_good = 400 <= status < 500 and status not in _WORTH_ANOTHER_TRY
+            raise NotSent(f"the gateway answered {status}", for_good=for_good, code=status)
 
 
 @asynccontextmanager

@@ -1,21 +1,31 @@
-"""Timed work: unpaid orders end."""
+"""Timed work: unpaid orders end, and orders that should have gone on are seen."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
+
+from prometheus_client import Gauge
 
 from tradepost.kernel.clock import now
 from tradepost.kernel.database import Tx
 from tradepost.kernel.events import Cause
 from tradepost.kernel.ids import first_id, new_id
 from tradepost.kernel.service import Job
-from tradepost.services.order import commands
+from tradepost.kernel.telemetry import FIGURES
+from tradepost.services.order import commands, queries
 from tradepost.services.order.desk import Desk
 
 CONFIRMED_IN: Final = timedelta(minutes=30)  # from placing, where the buyer has something to confirm
 PAID_IN: Final = timedelta(days=1)  # where he has not: then inventory, payment or the provider is down
 OTHERS: Final = ("inventory", "payment")  # whose word may be on its way
 ROUND: Final = 500  # orders
+LOOK_S: Final = 60.0  # between two looks through all that are open
+
+OVERDUE: Final = Gauge(
+    "tradepost_orders_overdue_seconds",
+    "For how long an order has waited that should be paid or cancelled by now; the longest.",
+    registry=FIGURES,
+)
 
 # Orders in the order of their ids, which is that of time. Whoever is past once was paid, ended, or waits for us: one
 # look is enough. All that are younger are not looked at: in half an hour of a rush that may be millions.
@@ -72,7 +82,14 @@ async def _expire(tx: Tx, order_ids: Sequence[str]) -> None:
         await commands.expire(tx, order_ids, Cause(f"expiry-{new_id()}"), now())
 
 
+async def look_for_overdue(desk: Desk) -> bool:
+    """Measure who has waited for too long. Not with those that cancel, whose failing is what it may tell of."""
+    OVERDUE.set(await queries.overdue_s(desk.db, now(), CONFIRMED_IN))
+    return False
+
+
 jobs: Final = (
     Job("order.expire", expire_unconfirmed, every_s=5.0),
     Job("order.expire_unpaid", expire_unpaid, every_s=300.0),
+    Job("order.overdue", look_for_overdue, every_s=LOOK_S),
 )

@@ -1,7 +1,7 @@
 """Each read: SQL to a response, past the domain."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,6 +27,13 @@ FROM return_ WHERE {one} = $1 ORDER BY return_.id
 """
 _OPEN: Final = "completed_at IS NULL AND cancelled_at IS NULL"  # as the index `orders_open` has it
 _CANCELLED: Final = "cancelled_at IS NOT NULL"  # as the index `orders_cancelled` has it
+# Requests from before the moment was noted count from the payment on. Earlier is not known, and they are over soon.
+_OVERDUE: Final = f"""
+SELECT extract(epoch FROM $1 - min(CASE
+    WHEN status IN ('pending', 'reserved') THEN created_at + $2::interval
+    WHEN cancel_requested THEN coalesce(cancel_requested_at, paid_at) END))::float8
+FROM orders WHERE {_OPEN}
+"""
 _OWNED: Final = "SELECT true FROM orders WHERE id = $1 AND ($3 OR user_id = $2)"
 
 
@@ -82,6 +89,12 @@ async def returns(db: Database, order_id: str, user_id: str | None, *, everyones
         raise NotFound("There is no such order.")
     rows = await db.fetch(_RETURNS.format(one="order_id"), order_id)
     return ListOf([of_return(row) for row in rows], False)
+
+
+async def overdue_s(db: Database | Tx, moment: datetime, unpaid: timedelta) -> float:
+    """For how long the order that waits longest has waited at `moment` though it should not: unpaid, since its time of
+    `unpaid` was over; or paid and to be cancelled, since somebody asked. 0 where there is none. Reads all open ones."""
+    return max(0.0, await db.fetchval(_OVERDUE, moment, unpaid) or 0.0)
 
 
 def _late(text: str | None) -> list[Moment]:

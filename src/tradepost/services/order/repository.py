@@ -30,7 +30,7 @@ FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::json[], $5::text[], $6::bi
      AS new (id, number, user_id, guest, currency, total_amount, lines, shipping_address, payment_method, created_at)
 """
 # Orders that moved together have their status and moments in common; the rest of what a move changes is their own.
-_MOMENTS: Final = ("reserved_at", "paid_at", "shipped_at", "completed_at", "cancelled_at")
+_MOMENTS: Final = ("reserved_at", "paid_at", "cancel_requested_at", "shipped_at", "completed_at", "cancelled_at")
 _OWN: Final = {
     "version": "bigint",
     "action_url": "text",

@@ -54,6 +54,7 @@ async def _send(letter: Letter, desk: Desk, smtp: Smtp) -> Outcome:
     try:
         await smtp.send(message_id=letter.id, recipient=letter.recipient, subject=subject, text=text)
     except Undeliverable as error:
+        logger.warning("letter_refused", letter=letter.id, attempts=letter.attempts, code=error.code)
         return Outcome(letter=letter, status="failed", error=str(error)[:ERROR_LIMIT])
     except Exception as error:  # whatever it is, what became of the other letters must be recorded
         return _later(letter, error, now())

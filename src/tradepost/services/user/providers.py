@@ -12,7 +12,11 @@ PORTS: Final = {"smtp": 25, "smtps": 465}
 
 
 class Undeliverable(Exception):
-    """The server will not take the letter, now or later."""
+    """The server will not take the letter, now or later; its `code`, unlike its text, names nobody."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code} {message}")
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +51,11 @@ class Smtp:
         except aiosmtplib.SMTPRecipientsRefused as error:
             refused = error.recipients[0]
             if refused.code >= 500:
-                raise Undeliverable(f"{refused.code} {refused.message}") from error
+                raise Undeliverable(refused.code, refused.message) from error
             raise
         except aiosmtplib.SMTPDataError as error:
             if error.code >= 500:
-                raise Undeliverable(f"{error.code} {error.message}") from error
+                raise Undeliverable(error.code, error.message) from error
             raise
 
 

@@ -32,7 +32,7 @@ class Kafka:
 
     def __init__(self, cluster: Cluster, partitions: int, topology: Topology) -> None:
         self._cluster, self._partitions, self._topology = cluster, partitions, topology
-        self.skipped: Counter[str] = Counter()
+        self.skipped = Counter({topic_of(publisher): 0 for publisher in topology.publishers})
         self._feed = Feed(cluster)
 
     async def declare(self) -> None:

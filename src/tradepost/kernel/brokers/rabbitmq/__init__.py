@@ -4,6 +4,7 @@ A server that was upgraded from before 3.9 needs `rabbitmqctl enable_feature_fla
 it moves dead letters at most once. One that was new at 3.10 has it."""
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from tradepost.kernel.brokers.rabbitmq.topology import (
     Limits,
     dead_queue_of,
     declare,
+    exchange_of,
     queue_of,
     standings,
 )
@@ -30,7 +32,8 @@ __all__ = ["Limits", "RabbitMQ", "open_broker"]
 
 
 class RabbitMQ:
-    """Has a connection for each publisher and each reception; both declare what they need when they open it."""
+    """Has a connection for each publisher and each reception; both declare what they need when they open it. `skipped`
+    counts what came in another publisher's name, by exchange."""
 
     kind = "rabbitmq"
     together = False
@@ -39,6 +42,7 @@ class RabbitMQ:
         self._server, self._topology = Server(url), topology
         self._shards, self._limits = shards, limits
         self._prepared: set[str] = set()  # groups
+        self.skipped = Counter({exchange_of(publisher): 0 for publisher in topology.publishers})
 
     async def declare(self) -> None:
         """All exchanges, queues and bindings. Errors: BrokerError."""
@@ -71,7 +75,7 @@ class RabbitMQ:
                 inlet = await link.channel(Inlet)
                 for unit in units:
                     await inlet.consume(queue_of(intake.group.name, unit.number))
-            await reception.receive(link, inlet, intake)
+            await reception.receive(link, inlet, intake, self.skipped)
 
     async def release(self, units: Sequence[Unit], intake: Intake) -> None:
         """With its connection a reception has left its queues."""

@@ -1,7 +1,7 @@
 """Receiving: what has arrived is applied together, and acknowledged together after that was committed."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -109,14 +109,15 @@ class Inlet(Channel):
         self._news.set()
 
 
-async def receive(link: Link, inlet: Inlet, intake: Intake) -> None:
-    """Until cancelled. Errors: BrokerError; whatever `intake.take` says."""
+async def receive(link: Link, inlet: Inlet, intake: Intake, skipped: Counter[str]) -> None:
+    """Until cancelled; what is passed over is counted in `skipped`, by exchange. Errors: BrokerError; whatever
+    `intake.take` says."""
     try:
         while True:
             await intake.rest()
             async with link.server.asked("receiving", None):
                 deliveries = await inlet.piece()
-            pieces, last = await _read(link, inlet, intake, deliveries)
+            pieces, last = await _read(link, inlet, intake, deliveries, skipped)
             if last is None:
                 continue
             await intake.take(pieces, nothing)
@@ -127,7 +128,7 @@ async def receive(link: Link, inlet: Inlet, intake: Intake) -> None:
 
 
 async def _read(
-    link: Link, inlet: Inlet, intake: Intake, deliveries: Sequence[Delivery]
+    link: Link, inlet: Inlet, intake: Intake, deliveries: Sequence[Delivery], skipped: Counter[str]
 ) -> tuple[dict[str, list[Raw]], int | None]:
     """The events by publisher, and the tag of the last. What is none goes to the dead letters, alone; what somebody
     else spoke in a publisher's name is passed over, as over Kafka: from the dead letters it could come back."""
@@ -145,6 +146,7 @@ async def _read(
         if speaks_for(exchange, source):
             pieces.setdefault(source, []).append(event)
         else:
+            skipped[exchange] += 1
             why = f"an event of {source}, which does not publish to {exchange}"
             logger.error("not_an_event", group=intake.group.name, why=why)
     return pieces, last

@@ -83,6 +83,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     carrier: str | None = None
     reserved_at: datetime | None = None
     paid_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
     shipped_at: datetime | None = None
     completed_at: datetime | None = None
     cancelled_at: datetime | None = None
@@ -168,7 +169,9 @@ def cancel(order: Order, reason: str, now: datetime) -> Moved | None:
         raise TooLateToCancel("The parcel is on its way; ask for a return instead.")
     if order.status is Status.CANCELLED or order.cancel_requested:
         return None
-    asked = replace(order, cancel_requested=True, cancel_reason=reason, version=order.version + 1)
+    asked = replace(
+        order, cancel_requested=True, cancel_requested_at=now, cancel_reason=reason, version=order.version + 1
+    )
     return asked, (OrderCancelRequested(order_id=order.id, reason=reason),)
 
 
