@@ -94,6 +94,16 @@ async def test_a_link_is_asked_for_again_until_the_address_is_verified(house: Ho
     assert len(await house.letters("ada@shop.test")) == 2
 
 
+async def test_who_asks_again_under_the_same_key_gets_one_letter(house: House) -> None:
+    ada = await house.customer()
+
+    answers = [await ada.post("/user/email/verify/again", idempotency_key="k") for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [202, 202]
+    assert answers[1].headers["idempotent-replayed"] == "true"
+    assert len(await house.letters("ada@shop.test")) == 2
+
+
 async def test_an_address_changes_when_the_link_to_the_new_one_is_used(house: House) -> None:
     ada = await house.customer()
 
