@@ -58,7 +58,15 @@ async def test_a_path_that_nobody_has_is_not_found_and_reaches_nobody(pair: Pair
 
     assert response.error == (404, "no_such_path")
     assert response.headers["x-request-id"] == response.json["request_id"]
+    assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", response.headers["traceparent"])
     assert (pair.goods.arrived, pair.shelf.arrived) == (0, 0)
+
+
+async def test_a_refusal_belongs_to_the_trace_of_the_call(pair: Pair) -> None:
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    response = await pair.anyone.get("/nowhere", traceparent=trace)
+
+    assert (response.status, response.headers["traceparent"]) == (404, trace)
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,7 @@ def test_a_bug_is_a_500_that_tells_nothing_but_is_logged(error: Exception, capsy
         "title": "Internal error",
         "status": 500,
         "error": "internal_error",
+        "detail": "Something is wrong on our side. Try again; if it stays so, tell us the request_id.",
         "instance": "/order/orders",
         "request_id": "r-1",
     }
