@@ -11,6 +11,7 @@ import structlog
 
 from tradepost.kernel.errors import (
     Conflict,
+    FieldError,
     Forbidden,
     Invalid,
     Malformed,
@@ -97,8 +98,11 @@ def _is_outage(error: Exception) -> bool:
 def _refused(refusal: Refusal, path: str, request_id: str) -> Reply:
     members: dict[str, object] = {"detail": refusal.detail} if refusal.detail else {}
     members |= {"instance": path, "request_id": request_id}
-    if refusal.errors:
-        members["errors"] = [{"pointer": one.pointer, "detail": one.detail} for one in refusal.errors]
+    errors = refusal.errors
+    if not errors and isinstance(refusal, Invalid):
+        errors = (FieldError("", str(refusal)),)
+    if errors:
+        members["errors"] = [{"pointer": one.pointer, "detail": one.detail} for one in errors]
     return _reply(status_of(refusal), refusal.error, {**refusal.extra, **members}, dict(_headers(refusal)))
 
 
