@@ -1,11 +1,14 @@
-"""What an Idempotency-Key was answered is forgotten after a day, whichever service it was sent to."""
+"""What an Idempotency-Key was answered is forgotten after a day, and who ignores one has a reason."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from tests.shop import eventually, open_shop
+from tradepost.kernel.http.endpoint import Idempotency
 from tradepost.main import SERVICES
 
+REASONS = Path(__file__).parents[2] / "docs/adr/0031-posts-that-need-no-key.md"
 STORE = """
 INSERT INTO "{schema}".idempotency (scope, key, body_hash, status, headers, body, at)
 VALUES ('s', 'old', 'h', 200, '{{}}', NULL, now() - interval '25 hours'), ('s', 'new', 'h', 200, '{{}}', NULL, now())
@@ -25,3 +28,15 @@ async def test_every_service_forgets(database_url: str, superuser: Any, tmp_path
 
     async with open_shop(database_url, tmp_path):
         await eventually(left, lambda keys: keys == ["new"] * len(SERVICES))
+
+
+def test_every_post_that_ignores_a_key_is_among_those_with_a_reason() -> None:
+    ignoring = {
+        endpoint.path
+        for service in SERVICES
+        for endpoint in service.endpoints
+        if endpoint.method == "POST" and endpoint.idempotency is Idempotency.IGNORED
+    }
+
+    table = [line.split("|")[1] for line in REASONS.read_text().splitlines() if line.startswith("| `/")]
+    assert ignoring == {path for cell in table for path in re.findall(r"`(.+?)`", cell)}

@@ -149,6 +149,9 @@ async def test_cancelling_after_the_parcel_left_is_refused_and_a_return_is_the_w
         f"/order/orders/{order_id}/returns", {"items": [{"sku": "MUG-1", "quantity": 2}], "reason": "broken"}
     )
     assert too_many.error == (409, "return_exceeds_order")
+    items = [{"sku": sku, "quantity": 1} for sku in ("CUP-1", "MUG-1", "JUG-1")]
+    foreign = await buyer.post(f"/order/orders/{order_id}/returns", {"items": items, "reason": "broken"})
+    assert (foreign.error, foreign.pointers) == ((422, "not_in_order"), ["/items/0/sku", "/items/2/sku"])
     received = await shop.staff.post(f"/order/returns/{asked.json['return_id']}/receive", {})
     assert (received.status, received.json["status"]) == (200, "received")
 

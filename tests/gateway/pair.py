@@ -29,11 +29,12 @@ GOOD = "0193d8a0-0000-7000-8000-000000000001"
 
 
 class Told(msgspec.Struct, frozen=True):
-    """Which service answered, under which key, and the names of the headers that reached it."""
+    """Which service answered, under which key, and the names of the headers that reached it; what the path named."""
 
     by: str
     key: str | None
     headers: list[str]
+    path: dict[str, str] = {}
 
 
 @dataclass
@@ -50,7 +51,7 @@ async def tell(request: Request[None, None], desk: Desk) -> Told:
     desk.arrived += 1
     if desk.hold is not None:
         await desk.hold.wait()
-    return Told(desk.name, request.idempotency_key, sorted(request.headers))
+    return Told(desk.name, request.idempotency_key, sorted(request.headers), dict(request.path))
 
 
 async def follow(_request: Request[None, None], desk: Desk) -> Streamed:
@@ -76,6 +77,8 @@ GOODS = (
 )
 SHELF = (
     get("/shelf/{name}", tell, access=public),
+    get("/shelf/stock/{sku}", tell, access=public),
+    put("/shelf/stock/{sku}/threshold", tell, access=public),
     put("/goods/goods/{good_id}/stock", tell, access=public, served_by="shelf"),
     get("/.well-known/jwks.json", tell, access=public),
 )

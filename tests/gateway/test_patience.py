@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from uvicorn.server import ServerState
 
@@ -297,6 +298,35 @@ async def test_a_server_that_stops_does_not_wait_for_a_body() -> None:
     client.connection.shutdown()
     assert client.closed
     assert (client.seen, client.answers) == ([], [b"503 Service Unavailable"])
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "error", "instance"),
+    [
+        ([POST.replace(b"\r\n\r\n", b"\r\nx-request-id: r-1\r\n\r\n") % 5, b"hel"], 408, "request_timeout", "/orders"),
+        ([b"GET / HTTP/1.1\r\nhost: here\r\n"], 408, "request_timeout", None),
+        ([b"GET / HTTP/1.1\r\nx: ", b"x" * 70_000], 431, "head_too_large", None),
+        ([b"no call at all\r\n\r\n"], 400, "malformed_request", None),
+    ],
+)
+async def test_who_is_given_up_is_told_as_everybody_is(
+    parts: Sequence[bytes], status: int, error: str, instance: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = Client()
+    await client.send(*parts)
+    assert client.after(BODY_S + 5) == "closed"
+    head, _, body = client.sent[-1].partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    problem = msgspec.json.decode(body)
+
+    assert (problem["status"], problem["error"], problem.get("instance")) == (status, error, instance)
+    assert problem["detail"]
+    assert problem["request_id"] == headers["x-request-id"]
+    assert instance is None or problem["request_id"] == "r-1"
+    assert headers["content-type"] == "application/problem+json"
+    assert (headers["content-length"], headers["connection"]) == (str(len(body)), "close")
+    assert headers["traceparent"].startswith("00-")
+    assert problem["request_id"] in capsys.readouterr().out
 
 
 async def test_more_silent_clients_than_there_are_places_stop_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

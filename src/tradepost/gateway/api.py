@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tradepost.gateway import metrics
+from tradepost.gateway import account, metrics
 from tradepost.gateway.checks import STOPPING
 from tradepost.gateway.health import Health
 from tradepost.kernel.http.endpoint import Answer, Endpoint, Page, Rate, Request, get, public
@@ -16,7 +16,7 @@ JSON: Final = "application/json"
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """`policy` is the Content-Security-Policy of the two pages."""
+    """`policy` is the Content-Security-Policy of `docs` and `welcome`."""
 
     health: Health
     figures: Callable[[], Awaitable[str]]
@@ -25,6 +25,7 @@ class Desk:
     docs: str
     welcome: str
     policy: str
+    account: account.Pages
 
 
 class HealthView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,6 +90,16 @@ async def read_welcome(_request: Request[None, None], desk: Desk) -> Answer[Page
     return Answer(Page(desk.welcome), headers={"Content-Security-Policy": desk.policy})
 
 
+async def read_reset_password(_request: Request[None, None], desk: Desk) -> Answer[Page]:
+    """Where the link in a letter leads who forgot the password."""
+    return Answer(Page(desk.account.reset_password), headers=desk.account.headers)
+
+
+async def read_verify_email(_request: Request[None, None], desk: Desk) -> Answer[Page]:
+    """Where the link in a letter leads who is to confirm an address."""
+    return Answer(Page(desk.account.verify_email), headers=desk.account.headers)
+
+
 def _word(reasons: object) -> str:
     return "unhealthy" if reasons else "healthy"
 
@@ -102,4 +113,6 @@ endpoints: Final[tuple[Endpoint, ...]] = (
     get("/openapi.json", read_openapi, access=public),
     get("/asyncapi.json", read_asyncapi, access=public),
     get("/docs", read_docs, access=public),
+    get("/account/reset-password", read_reset_password, access=public),
+    get("/account/verify-email", read_verify_email, access=public),
 )

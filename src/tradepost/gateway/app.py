@@ -19,7 +19,7 @@ from tradepost.gateway.limits import (
 )
 from tradepost.gateway.nearby import is_from_here
 from tradepost.gateway.refusing import refuse
-from tradepost.gateway.routes import Route, Routes, is_ambiguous
+from tradepost.gateway.routes import Route, Routes
 from tradepost.gateway.seal import Seal
 from tradepost.gateway.wire import Headers, Message, Receive, Send, end_to_end
 from tradepost.kernel.auth import Verifier
@@ -58,7 +58,7 @@ class Gateway:
 
     def begins_early(self, scope: Message) -> bool:
         """Whether a call is begun before its body is here."""
-        route = self._routes.find(scope["method"], scope["path"])
+        route = self._find(scope)
         return route is not None and route.takes_upload(scope["method"])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -80,14 +80,21 @@ class Gateway:
                 message["headers"] = _joined(message["headers"], added)
             return send(message)
 
-        route = self._routes.find(scope["method"], scope["path"]) or self._routes.unrouted
+        found = self._find(scope)
+        route = found or self._routes.unrouted
         try:
             with self._gate(route, scope["method"]):  # first of all: a refusal must be cheap
+                if found is None:
+                    raise Malformed("The path has an encoded slash, a dot segment or the like.", code="bad_path")
                 await self._pass_on(route, scope, receive, answer, added)
         except Refusal as refusal:
             await refuse(refusal, scope, answer)
         finally:
             route.traffic.record(status, perf_counter() - started)
+
+    def _find(self, scope: Message) -> Route | None:
+        path: str = scope["path"]
+        return self._routes.find(scope["method"], path, scope.get("raw_path") or path.encode())
 
     def _gate(self, route: Route, method: str) -> Gate:
         if route.is_stream:
@@ -95,10 +102,8 @@ class Gateway:
         return self.uploads if route.takes_upload(method) else self.calls
 
     async def _pass_on(self, route: Route, scope: Message, receive: Receive, send: Send, added: Headers) -> None:
-        """Errors: Malformed, NotFound, TooMany, Unavailable, none of them after the answer has begun."""
+        """Errors: NotFound, TooMany, Unavailable, none of them after the answer has begun."""
         headers = _cleaned(scope["headers"])
-        if is_ambiguous(scope.get("raw_path") or scope["path"].encode()):
-            raise Malformed("The path has an encoded slash, a dot segment or the like.", code="bad_path")
         self._limit(route, headers, scope, added)
         if route is self._routes.unrouted or (route.endpoint.local and not is_from_here(scope)):
             raise NotFound("There is nothing at this path; /docs lists what there is.", code="no_such_path")

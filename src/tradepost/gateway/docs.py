@@ -1,13 +1,10 @@
 """The page of the API, made of the OpenAPI document alone: one file, nothing loaded from anywhere."""
 
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from importlib.resources import files
 from typing import Any, Final
 
-import jinja2
+from tradepost.gateway.inline import ENVIRONMENT, asset, policy
 
 DEPTH_LIMIT: Final = 6  # schemas within schemas
 METHODS: Final = ("get", "post", "put", "patch", "delete")
@@ -26,15 +23,13 @@ class Pages:
 
 def render(document: Json, links: Sequence[tuple[str, str]]) -> Pages:
     """`links` are (path, what is there), for the page at `/`."""
-    style, script = _asset("docs.css"), _asset("docs.js")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    style, script = asset("docs.css"), asset("docs.js")
     shared = {"style": style, "script": script, "title": document["info"]["title"]}
-    docs = environment.from_string(_asset("docs.html")).render(
+    docs = ENVIRONMENT.from_string(asset("docs.html")).render(
         **shared, version=document["info"]["version"], services=_by_service(document)
     )
-    welcome = environment.from_string(_asset("welcome.html")).render(**shared, links=links)
-    policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; frame-ancestors 'none'"
-    return Pages(docs, welcome, policy)
+    welcome = ENVIRONMENT.from_string(asset("welcome.html")).render(**shared, links=links)
+    return Pages(docs, welcome, policy(style, script))
 
 
 def shape(schema: Json, components: Json, depth: int = 0, within: tuple[str, ...] = ()) -> str:
@@ -121,11 +116,3 @@ def _parameter(parameter: Json, components: Json) -> Json:
 def _contents(holder: Json, components: Json) -> Iterator[tuple[str, str]]:
     for kind, content in holder.get("content", {}).items():
         yield kind, shape(content["schema"], components["schemas"]) if content.get("schema") else ""
-
-
-def _asset(name: str) -> str:
-    return files("tradepost.gateway").joinpath("pages", name).read_text()
-
-
-def _hash(inline: str) -> str:
-    return f"'sha256-{b64encode(sha256(inline.encode()).digest()).decode()}'"

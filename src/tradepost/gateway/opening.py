@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from tradepost.contracts import FACTS
-from tradepost.gateway import api, asyncapi, docs
+from tradepost.gateway import account, api, asyncapi, docs
 from tradepost.gateway.app import Gateway
 from tradepost.gateway.health import Health
 from tradepost.gateway.metrics import Metrics
@@ -94,4 +94,5 @@ def _desk(tables: Sequence[Table], services: Sequence[Service], health: Health, 
         docs=pages.docs,
         welcome=pages.welcome,
         policy=pages.policy,
+        account=account.render(),
     )

@@ -9,6 +9,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tradepost.gateway.refusing import early
+
 JOINED_LIMIT: Final = 64 * 1024  # bytes; copying more than that is no gain
 HEAD_LIMIT: Final = 64 * 1024  # bytes of a head, or between two parts of a body, and a read more
 HEAD_S: Final = 10.0  # from its first byte to its end
@@ -125,7 +127,7 @@ class Protocol(HttpToolsProtocol):
         if self._held is not None and not self.transport.is_closing():
             self._consider(*self._held)
         if self._loose > HEAD_LIMIT and (self._in_head or self._until is not None):
-            self._refuse(b"431 Request Header Fields Too Large")
+            self._refuse(431)
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -161,6 +163,11 @@ class Protocol(HttpToolsProtocol):
         self._until = self.loop.time() + self.timeout_keep_alive if self._is_between else None
         self._release()
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, we have our own
+        """What came is no call."""
+        self.transport.write(early(400, None))
+        self.transport.close()
+
     def resume_writing(self) -> None:
         """The client fetches again what is sent."""
         super().resume_writing()
@@ -169,7 +176,7 @@ class Protocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """No more calls, please."""
         if self._held is not None:
-            self._refuse(b"503 Service Unavailable")
+            self._refuse(503)
         super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -193,7 +200,7 @@ class Protocol(HttpToolsProtocol):
             if self.flow.read_paused or (not self._is_between and self.cycle.waiting_for_100_continue):
                 self._until = max(self._until, now + BODY_S)  # it is we who are late
             elif now > self._until:
-                self._refuse(b"408 Request Timeout")
+                self._refuse(408)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if not cycle.more_body:
@@ -223,10 +230,10 @@ class Protocol(HttpToolsProtocol):
             self._still_s, self._until = PAUSE_S, min(self._until, self.loop.time() + PAUSE_S)
         super()._start_asgi_task(cycle, app)
 
-    def _refuse(self, status: bytes) -> None:
+    def _refuse(self, status: int) -> None:
         """Close the connection, and say why where an answer can still be one."""
         if not self.pipeline and (self._in_head if self._is_between else not self.cycle.response_started):
-            self.transport.write(b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status)
+            self.transport.write(early(status, None if self._is_between else dict(self.cycle.scope)))
         self._until, self._in_head, self._held = None, False, None
         self.transport.close()
 

@@ -1,17 +1,56 @@
 """A refusal of the gateway's own, as an answer over the wire."""
 
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+
 from tradepost.gateway.wire import Headers, Message, Send
-from tradepost.kernel.errors import Refusal
+from tradepost.kernel.errors import Malformed, Refusal, Unavailable
 from tradepost.kernel.http import call, problem
 from tradepost.kernel.http.reply import Reply
+
+EARLY: Final[Mapping[int, tuple[str, str]]] = {
+    400: (Malformed.code, "This is not HTTP/1.1."),
+    408: ("request_timeout", "The request did not come to its end in time."),
+    431: ("head_too_large", "The head of the request is too long."),
+    503: (Unavailable.code, "The server is being stopped. Send the request again."),
+}
+
+logger = structlog.get_logger()
 
 
 async def refuse(refusal: Refusal, scope: Message, send: Send) -> None:
     """Answer with a problem."""
-    request_id = call.request_id(call.Headers(dict(scope["headers"])))
+    came = call.Headers(dict(scope["headers"]))
+    request_id = call.request_id(came)
     reply: Reply = problem.reply_to(refusal, scope["path"], request_id)
     body = reply.body or b""
-    extra = {"x-request-id": request_id, "x-content-type-options": "nosniff", "content-length": str(len(body))}
-    headers: Headers = [(name.encode(), value.encode()) for name, value in {**reply.headers, **extra}.items()]
+    headers = _headers(reply, request_id, call.traceparent(came))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def early(status: int, scope: Message | None) -> bytes:
+    """The answer to who sent no call, or not all of one, as bytes; `scope` where its head is known. It is logged, as it
+    passes by all that counts."""
+    came = call.Headers(dict(scope["headers"]) if scope else {})
+    request_id, path = call.request_id(came), scope["path"] if scope else None
+    error, detail = EARLY[status]
+    reply = problem.told(status, error, detail, path, request_id)
+    logger.info("refused_early", status=status, error=error, path=path, request_id=request_id)
+    headers = [*_headers(reply, request_id, call.traceparent(came)), (b"connection", b"close")]
+    lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())]
+    lines += [b"%b: %b" % header for header in headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + (reply.body or b"")
+
+
+def _headers(reply: Reply, request_id: str, traceparent: str) -> Headers:
+    extra = {
+        "x-request-id": request_id,
+        "traceparent": traceparent,
+        "x-content-type-options": "nosniff",
+        "content-length": str(len(reply.body or b"")),
+    }
+    return [(name.encode(), value.encode()) for name, value in {**reply.headers, **extra}.items()]

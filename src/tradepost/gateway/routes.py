@@ -8,12 +8,15 @@ from typing import Final, get_args
 from tradepost.gateway.traffic import Traffic
 from tradepost.kernel.http.endpoint import Access, Answer, Endpoint, Idempotency, Rate, Request, Streamed, Upload
 from tradepost.kernel.http.signature import check_paths, signature_of
+from tradepost.kernel.http.steps import ENCODED, SLASHED, steps_of
 
 UNROUTED: Final = "unrouted"
 MAKES_KEY: Final = frozenset({Idempotency.REQUIRED, Idempotency.OWN})
 
 # What two readers of one path could take for different paths: we and a service, or a proxy in front of us.
 _AMBIGUOUS: Final = re.compile(rb"//|;|\\|%2f|%5c|%00|/(?:\.|%2e){1,2}(?:/|$)|[^\x21-\x7e]", re.IGNORECASE)
+_PARTS: Final = re.compile(r"[/\\]")
+_DOTS: Final = frozenset({".", ".."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,30 @@ class Routes:
     def __iter__(self) -> Iterator[Route]:
         return iter((*self.all, self.unrouted))
 
-    def find(self, method: str, path: str) -> Route | None:
-        """Where the call goes. A path that is known for other methods only leads to the service of one of them, which
-        answers what is due: HEAD, OPTIONS or 405."""
-        node = _walk(self._root, path.split("/"), 1)
+    def find(self, method: str, path: str, raw_path: bytes) -> Route | None:
+        """Where the call goes, which is `unrouted` where that is nowhere; None when the path as sent can be read in two
+        ways. A path that is known for other methods only leads to the service of one of them, which answers what is
+        due: HEAD, OPTIONS or 405."""
+        if is_ambiguous(raw_path):
+            return self._find_slashed(method, raw_path)
+        return self._find(method, path.split("/")) or self.unrouted
+
+    def _find_slashed(self, method: str, raw_path: bytes) -> Route | None:
+        """As `find`, where nothing is wrong but that names that may hold slashes do. What a proxy that decodes them
+        would take for steps must lead nowhere else, so none of them is a dot segment."""
+        if is_ambiguous(ENCODED.sub(b"-", raw_path)):
+            return None
+        steps = steps_of(raw_path)
+        route = self._find(method, steps)
+        if route is None:
+            return None
+        words = route.endpoint.path.split("/")
+        parts = [(word, _PARTS.split(step)) for word, step in zip(words, steps, strict=True)]
+        slashed = [(word, names) for word, names in parts if len(names) > 1]
+        return route if all(word == f"{{{SLASHED}}}" and _DOTS.isdisjoint(names) for word, names in slashed) else None
+
+    def _find(self, method: str, steps: list[str]) -> Route | None:
+        node = _walk(self._root, steps, 1)
         if node is None:
             return None
         return node.by_method.get(method) or next(iter(node.by_method.values()))

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class FieldError:
-    """One field that was refused: `pointer` is a JSON pointer into the body, or `?name` for a query parameter."""
+    """One field that was refused: `pointer` is a JSON pointer into the body (`""` is all of it, `/name` a column of a
+    file), or `?name` for a query parameter."""
 
     pointer: str
     detail: str

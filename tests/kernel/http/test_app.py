@@ -110,6 +110,7 @@ async def test_no_such_path(shop: Shop) -> None:
         "title": "No such path",
         "status": 404,
         "error": "no_such_path",
+        "detail": "There is nothing at this path; /docs lists what there is.",
         "instance": "/order/nothing",
         "request_id": "r-1",
     }
@@ -121,6 +122,7 @@ async def test_a_method_that_is_not_there(shop: Shop) -> None:
 
     assert response.error == (405, "method_not_allowed")
     assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
+    assert response.json["detail"] == "This path has other methods: `Allow` says which."
 
 
 async def test_a_method_that_nobody_knows(shop: Shop) -> None:

@@ -74,6 +74,18 @@ def test_a_problem_says_everything_once() -> None:
     }
 
 
+def test_a_422_has_an_entry_for_each_field_and_one_for_all_of_the_body_where_none_is_to_blame() -> None:
+    named = [FieldError("/sku", "gone"), FieldError("?limit", "low")]
+
+    assert rendered(Invalid("Bad.", errors=named))[1]["errors"] == [
+        {"pointer": "/sku", "detail": "gone"},
+        {"pointer": "?limit", "detail": "low"},
+    ]
+    assert rendered(Invalid("Bad."))[1]["errors"] == [{"pointer": "", "detail": "Bad."}]
+    assert rendered(Invalid())[1]["errors"] == [{"pointer": "", "detail": "invalid_request"}]
+    assert "errors" not in rendered(errors.Conflict("Bad."))[1]
+
+
 def test_when_to_come_back() -> None:
     assert rendered(TooMany(retry_after_s=7))[0].headers["retry-after"] == "7"
     assert rendered(errors.Unavailable())[0].headers["retry-after"] == "1"
@@ -124,6 +136,7 @@ def test_a_bug_is_a_500_that_tells_nothing_but_is_logged(error: Exception, capsy
         "title": "Internal error",
         "status": 500,
         "error": "internal_error",
+        "detail": "Something is wrong on our side. Try again; if it stays so, tell us the request_id.",
         "instance": "/order/orders",
         "request_id": "r-1",
     }

@@ -22,9 +22,9 @@ async def move(staff: Client, quantity: int, reason: str, *, sku: str = "MUG", *
     return await staff.post("/inventory/movements", {"sku": sku, "quantity": quantity, "reason": reason}, **headers)
 
 
-async def set_stock(staff: Client, product_id: str, stock: int) -> Response:
+async def set_stock(staff: Client, product_id: str, stock: int, **more: str) -> Response:
     body = b'{"stock": %d}' % stock
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in more.items()}}
     return await staff.call("PUT", f"/product/products/{product_id}/stock", [body], headers)
 
 
@@ -157,6 +157,23 @@ async def test_setting_a_products_stock_sets_what_can_be_sold(warehouse: Warehou
     assert await warehouse.stock("MUG") == (12, 2)
     assert await warehouse.movements("MUG") == [(5, "opening", 5), (7, "correction", 12)]
     await warehouse.check_the_books()
+
+
+async def test_a_stock_that_changed_meanwhile_is_not_set_by_who_did_not_see_it(
+    warehouse: Warehouse, staff: Client
+) -> None:
+    product_id = await warehouse.stock_up(MUG=5)
+    seen = (await staff.get("/inventory/stock/MUG")).headers["etag"]
+    first = await set_stock(staff, product_id, 10, if_match=seen)
+    stale = await set_stock(staff, product_id, 20, if_match=seen)
+    same = await set_stock(staff, product_id, 10, if_match=first.headers["etag"])
+    ghost = await set_stock(staff, new_id(), 10, if_match=seen)
+
+    assert (first.status, first.headers["etag"]) == (200, '"2"')
+    assert (stale.error, ghost.error) == ((412, "stale_version"), (404, "unknown_product"))
+    assert (same.status, same.headers["etag"]) == (200, '"2"')
+    assert await warehouse.movements("MUG") == [(5, "opening", 5), (5, "correction", 10)]
+    assert len(await warehouse.published("inventory.adjusted")) == 2
 
 
 async def test_what_orders_hold_stays_when_a_products_stock_is_set_to_nothing(

@@ -7,15 +7,18 @@ import msgspec
 from tests.kernel.http.driver import Client, Response
 from tests.services.inventory.warehouse import Warehouse, created
 from tradepost.kernel.ids import new_id
+from tradepost.services.inventory.api.upload import FAULTS_LIMIT
 
 JSON_LINES = "application/x-ndjson"
-UNREADABLE = (
-    ("text/csv", b"available\n1\n", (422, "csv_header_invalid")),
-    ("text/csv", b"sku,available,price\nMUG,1,2\n", (422, "csv_header_invalid")),
-    ("text/csv", b"sku,delta,delta\nMUG,1,2\n", (422, "csv_header_invalid")),
-    ("text/csv", b"", (422, "csv_header_invalid")),
-    ("text/csv", b"sku,\xff\n", (400, "malformed_csv")),
-    ("application/json", b'{"sku": "MUG", "delta": 1}', (415, "unsupported_media_type")),
+CUT = [f"/c{n}" for n in range(FAULTS_LIMIT)]
+UNREADABLE: tuple[tuple[str, bytes, tuple[int, str], list[str]], ...] = (
+    ("text/csv", b"available\n1\n", (422, "csv_header_invalid"), ["/sku"]),
+    ("text/csv", b"sku,available,price,a/b\nMUG,1,2,3\n", (422, "csv_header_invalid"), ["/price", "/a~1b"]),
+    ("text/csv", b"sku,delta,delta\nMUG,1,2\n", (422, "csv_header_invalid"), ["/delta"]),
+    ("text/csv", b"", (422, "csv_header_invalid"), ["/sku"]),
+    ("text/csv", b"sku," + b",".join(b"c%d" % n for n in range(99)), (422, "csv_header_invalid"), CUT),
+    ("text/csv", b"sku,\xff\n", (400, "malformed_csv"), []),
+    ("application/json", b'{"sku": "MUG", "delta": 1}', (415, "unsupported_media_type"), []),
 )
 
 
@@ -103,8 +106,9 @@ async def test_a_csv_is_read_by_the_names_in_its_header(warehouse: Warehouse, st
 async def test_an_upload_that_can_not_be_read_at_all_is_refused(warehouse: Warehouse, staff: Client) -> None:
     await warehouse.stock_up(MUG=5)
 
-    for kind, body, error in UNREADABLE:
-        assert (await sync(staff, body, kind)).error == error
+    for kind, body, error, pointers in UNREADABLE:
+        answer = await sync(staff, body, kind)
+        assert (answer.error, answer.pointers) == (error, pointers)
 
     assert await warehouse.stock("MUG") == (5, 0)
 

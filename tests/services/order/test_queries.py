@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from tradepost.kernel.database import Database, Tx
+from tradepost.kernel.errors import NotFound
 from tradepost.kernel.http.body import ListQuery
 from tradepost.kernel.ids import new_id
 from tradepost.services.order import queries
@@ -44,6 +45,10 @@ INSERT INTO orders (id, user_id, status, version, currency, total_amount, lines,
                     cancel_requested, cancel_requested_at)
 SELECT gen_random_uuid(), gen_random_uuid(), $1, 1, 'USD', 500, '[]', 'pm_card_visa', $2, $3,
        $4::timestamptz IS NOT NULL, $4
+"""
+RETURN: Final = """
+INSERT INTO return_ (id, order_id, status, lines, reason, amount, requested_at)
+VALUES ($1, $2, 'requested', '[]', 'x', 1, now())
 """
 MIDDLE: Final = "SELECT id::text FROM orders WHERE user_id = $1 ORDER BY orders.id LIMIT 1 OFFSET 999"
 READ: Final = "SELECT seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_xact_user_tables WHERE relname = 'orders'"
@@ -185,3 +190,24 @@ async def test_a_first_page_is_remembered_until_something_on_it_changes(db: Data
     async with db.transaction() as tx:  # the row too many of a page tells that there is more
         await tx.execute(FORGET, mine.user_id)
     assert [await cost(), await cost()] == [2, 1]
+
+
+async def test_the_returns_of_an_order_are_read_page_by_page_the_oldest_first(db: Database) -> None:
+    mine, ids = new_id(), [new_id() for _ in range(4)]
+    async with db.transaction() as tx:
+        await tx.execute(STORE, mine, 2)
+        one, other = [row["id"] for row in await tx.fetch("SELECT id::text FROM orders")]
+        for return_id in ids:
+            await tx.execute(RETURN, return_id, one)
+        await tx.execute(RETURN, new_id(), other)
+
+    async def read(query: ListQuery) -> tuple[list[int], bool]:
+        page = await queries.returns(db, query, one, mine, everyones=False)
+        return [ids.index(found.id) for found in page.data], page.has_more
+
+    assert await read(ListQuery()) == ([0, 1, 2, 3], False)
+    assert await read(ListQuery(limit=2)) == ([0, 1], True)
+    assert await read(ListQuery(limit=2, starting_after=ids[1])) == ([2, 3], False)
+    assert await read(ListQuery(limit=2, ending_before=ids[3])) == ([1, 2], True)
+    with pytest.raises(NotFound):
+        await queries.returns(db, ListQuery(), one, new_id(), everyones=False)

@@ -128,9 +128,9 @@ async def test_staff_read_the_ledger_and_its_balances(till: Till, staff: Client,
     everything = (await staff.get("/payment/ledger/transactions?limit=2")).json
 
     assert balances["data"] == [
-        {"account": "provider_receivable", "currency": "USD", "balance": 2_200},
-        {"account": "refunds", "currency": "USD", "balance": 500},
-        {"account": "sales", "currency": "USD", "balance": -2_700},
+        {"id": "provider_receivable:USD", "account": "provider_receivable", "currency": "USD", "balance": 2_200},
+        {"id": "refunds:USD", "account": "refunds", "currency": "USD", "balance": 500},
+        {"id": "sales:USD", "account": "sales", "currency": "USD", "balance": -2_700},
     ]
     assert [(entry["kind"], entry["order_id"]) for entry in entries] == [("refund", order_id), ("capture", order_id)]
     assert entries[1]["cause"] == f"order:{order_id}:charge:1"
@@ -142,6 +142,20 @@ async def test_staff_read_the_ledger_and_its_balances(till: Till, staff: Client,
     assert [entry["order_id"] for entry in everything["data"]] == [order_id, other]
     assert (await buyer.get("/payment/ledger/balances")).error == (403, "forbidden")
     assert (await buyer.get("/payment/ledger/transactions")).error == (403, "forbidden")
+
+
+async def test_balances_are_read_page_by_page_in_both_directions(till: Till, staff: Client) -> None:
+    await till.take_back(returned(await till.pay(), 500))
+    await till.work()
+
+    async def accounts(query: str) -> tuple[list[str], bool]:
+        page = (await staff.get(f"/payment/ledger/balances?{query}")).json
+        return [one["account"] for one in page["data"]], page["has_more"]
+
+    assert await accounts("limit=2") == (["provider_receivable", "refunds"], True)
+    assert await accounts("limit=2&starting_after=refunds:USD") == (["sales"], False)
+    assert await accounts("limit=1&ending_before=sales:USD") == (["refunds"], True)
+    assert (await staff.get("/payment/ledger/balances?limit=0")).pointers == ["?limit"]
 
 
 async def test_the_owner_of_a_card_confirms_on_a_page(till: Till, stranger: Client) -> None:

@@ -177,9 +177,14 @@ async def test_what_is_no_product_file_is_refused_before_anything_is_sent(catalo
     async def send(data: bytes, query: str = "", kind: str = "text/csv") -> Any:
         return await catalogue.staff.call("POST", f"/product/imports?{query}", [data], {"content-type": kind})
 
-    assert (await send(b"")).error == (422, "csv_empty")
-    assert (await send(b"a,b\n1,2\n")).error == (422, "csv_headers")
-    assert (await send(file(SHIRT), "currency=XXX")).error == (422, "currency_unknown")
+    async def told(data: bytes, query: str = "") -> Any:
+        answer = await send(data, query)
+        return *answer.error, answer.pointers
+
+    assert await told(b"") == (422, "csv_empty", [""])
+    assert await told(b"a,b\n1,2\n") == (422, "csv_headers", ["/Title", "/URL handle"])
+    assert await told(b"Title,Handle,URL handle\n") == (422, "csv_headers", ["/URL handle"])
+    assert await told(file(SHIRT), "currency=XXX") == (422, "currency_unknown", ["?currency"])
     assert (await send(file(SHIRT), kind="application/json")).error == (415, "unsupported_media_type")
     assert (await catalogue.everyone.call("POST", "/product/imports", [file(SHIRT)])).status == 401
     assert await products(catalogue) == {}

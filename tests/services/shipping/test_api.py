@@ -58,6 +58,11 @@ async def test_the_list_is_paged_newest_first_and_a_customer_sees_their_own(shop
     assert [one.order_id for one in await listed(shop, customer(alice), ending_before=own[-1].id)] == orders[:2:-1]
     assert len(await listed(shop, STAFF)) == 6
 
+    assert [one.id for one in await listed(shop, STAFF, order_id=orders[0], limit=1)] == [
+        await shop.shipment_id(orders[0])
+    ]
+    assert await listed(shop, STAFF, order_id=orders[0], starting_after=await shop.shipment_id(orders[0])) == []
+
 
 async def test_events_by_hand_dispatch_track_and_deliver(shop: Shop) -> None:
     order = new_id()

@@ -1,6 +1,8 @@
 """What administrators do: roles, closing accounts, API keys; and the first of them."""
 
 import asyncio
+from base64 import urlsafe_b64decode
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -9,7 +11,9 @@ import pytest
 from tests.kernel.http.driver import Response
 from tests.services.user.house import SOMEBODY, House
 from tradepost.kernel.errors import Unauthenticated
+from tradepost.services.user.api.api_key import Kept
 from tradepost.services.user.commands.first_admin import ensure_admin
+from tradepost.services.user.domain.secret import api_key_of
 from tradepost.services.user.jobs import purge_all
 from tradepost.services.user.queries.session import revoked_sessions
 
@@ -131,7 +135,6 @@ async def test_an_api_key_is_shown_once_and_exchanged_until_it_is_revoked(house:
     assert (caller.user_id, caller.roles, caller.permissions) == (
         created.json["id"], frozenset({"staff"}), frozenset({"order:read"}),
     )  # fmt: skip
-    assert await house.count("idempotency WHERE scope LIKE '%api-keys'") == 0
     (listed,) = (await admin.get("/user/api-keys")).json["data"]
     assert (listed["hint"], listed["created_by"], listed["last_used_at"] is None) == (key[:8], made_by, False)
     assert key not in str(listed)
@@ -141,6 +144,45 @@ async def test_an_api_key_is_shown_once_and_exchanged_until_it_is_revoked(house:
     assert again.error == (401, "invalid_api_key")
     assert caller.session_id in await revoked_sessions(house.desk.db)
     assert (await admin.get("/user/api-keys")).json["data"] == []
+
+
+async def test_an_api_key_asked_for_again_is_the_same_one_and_lies_nowhere(house: House) -> None:
+    admin, body = house.as_("admin", user_id=await house.register()), {"name": "ERP", "permissions": ["order:read"]}
+
+    first = await admin.post("/user/api-keys", body, idempotency_key="k")
+    again = await admin.post("/user/api-keys", body, idempotency_key="k")
+    other = await admin.post("/user/api-keys", {**body, "name": "POS"}, idempotency_key="k")
+    second = await admin.post("/user/api-keys", body, idempotency_key="k-2")
+
+    assert (again.status, again.json, again.headers["idempotent-replayed"]) == (201, first.json, "true")
+    assert other.error == (422, "idempotency_key_reused")
+    assert second.json["api_key"] != first.json["api_key"]
+    assert await house.count("api_key") == 2
+    assert (await house.anonymous.post("/user/token/api-key", {"api_key": again.json["api_key"]})).status == 200
+    bare = first.json["api_key"].removeprefix("tpk_")
+    for table in ("api_key", "idempotency"):
+        rows = str([dict(row) for row in await house.desk.db.fetch(f"SELECT * FROM {table}")])
+        assert bare not in rows
+        assert repr(urlsafe_b64decode(f"{bare}="))[2:-1] not in rows
+
+
+async def test_who_has_the_database_and_another_key_can_not_make_the_secret_again(house: House) -> None:
+    body = {"name": "ERP", "permissions": ["order:read"]}
+    made_by = await house.register()
+    first = await house.as_("admin", user_id=made_by).post("/user/api-keys", body, idempotency_key="k")
+
+    thief = house.at(replace(house.desk, key=bytes(32))).as_("admin", user_id=made_by)
+    again = await thief.post("/user/api-keys", body, idempotency_key="k")
+
+    assert again.error == (422, "idempotency_key_reused")
+    assert first.json["api_key"] != api_key_of(bytes(32), msgspec.json.decode(await kept(house), type=Kept).salt)
+    assert await house.count("api_key") == 1
+
+
+async def kept(house: House) -> bytes:
+    """What is stored of the only answer about an API key."""
+    body: bytes = await house.desk.db.fetchval("SELECT body FROM idempotency WHERE scope LIKE '%api-keys'")
+    return body
 
 
 async def test_a_revoked_session_is_refused_as_soon_as_the_verifier_is_told(house: House) -> None:

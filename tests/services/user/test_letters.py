@@ -33,7 +33,7 @@ async def test_a_forgotten_password_is_replaced_once_by_a_link(house: House) -> 
     second = await house.anonymous.post("/user/password/reset", {**body, "password": "yet another one"})
 
     assert (asked.status, first.status) == (202, 204)
-    assert second.error == (422, "invalid_link")
+    assert (second.error, second.pointers) == ((422, "invalid_link"), ["/token"])
     assert [(await house.log_in(password=password)).status for password in (PASSWORD, NEW)] == [401, 200]
     assert await revoked_sessions(house.desk.db) == {house.verifier.verify(held).session_id}
     assert (await house.letters("ada@shop.test"))[0]["template"] == "password_changed"
@@ -91,6 +91,16 @@ async def test_a_link_is_asked_for_again_until_the_address_is_verified(house: Ho
     await house.anonymous.post("/user/email/verify", {"token": await house.token("ada@shop.test", "verify_email")})
     assert (await ada.post("/user/email/verify/again")).status == 202
 
+    assert len(await house.letters("ada@shop.test")) == 2
+
+
+async def test_who_asks_again_under_the_same_key_gets_one_letter(house: House) -> None:
+    ada = await house.customer()
+
+    answers = [await ada.post("/user/email/verify/again", idempotency_key="k") for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [202, 202]
+    assert answers[1].headers["idempotent-replayed"] == "true"
     assert len(await house.letters("ada@shop.test")) == 2
 
 

@@ -14,7 +14,8 @@ from tradepost.kernel.http.call import Call
 from tradepost.kernel.http.endpoint import Endpoint, Idempotency, Request, Upload
 from tradepost.kernel.http.reading import Reader
 from tradepost.kernel.http.reply import Reply, render
-from tradepost.kernel.http.signature import KEPT, WrongTable, check_paths, signature_of
+from tradepost.kernel.http.signature import KEPT, WrongTable, check_paths, parameters_of, signature_of
+from tradepost.kernel.http.steps import SLASHED, Router
 from tradepost.kernel.http.streaming import Stream
 
 App = falcon.asgi.App[Call, falcon.asgi.Response]
@@ -24,7 +25,8 @@ Responder = Callable[..., Awaitable[None]]
 def build(endpoints: Sequence[Endpoint], desk: object, db: Database, verifier: Verifier) -> App:
     """The application that answers for `endpoints`, each handler being given `desk`. Errors: WrongTable."""
     check_paths(endpoints)
-    app = falcon.asgi.App(request_type=Call)
+    is_slashed = any(SLASHED in parameters_of(endpoint) for endpoint in endpoints)
+    app = falcon.asgi.App(request_type=Call, router=Router() if is_slashed else None)
     app.add_error_handler(Exception, _answer_unrouted)
     app.add_error_handler(falcon.HTTPError, _answer_unrouted)  # has a handler of Falcon's own otherwise
     by_path: dict[str, dict[str, Responder]] = {}

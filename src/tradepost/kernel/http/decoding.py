@@ -1,7 +1,7 @@
 """Bodies and query strings to structs, strictly; every refusal names the field."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import NoneType
 from typing import Any, Final, TypeVar, get_args, get_origin
 from urllib.parse import parse_qsl
@@ -104,7 +104,7 @@ def _invalid_query(name: str, detail: str) -> Invalid:
 def field_error(message: str) -> FieldError:
     """msgspec's message, its path made a JSON pointer: ``... - at `$.items[0]` `` is `/items/0`."""
     steps, detail = _explain(message)
-    return FieldError(_pointer(steps), detail)
+    return FieldError(pointer_to(steps), detail)
 
 
 def _explain(message: str) -> tuple[list[str], str]:
@@ -115,7 +115,8 @@ def _explain(message: str) -> tuple[list[str], str]:
     return steps, detail
 
 
-def _pointer(steps: list[str]) -> str:
+def pointer_to(steps: Sequence[str]) -> str:
+    """The JSON pointer that these names and indices make."""
     return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
 
 
@@ -130,7 +131,7 @@ def _with_nul(raw: bytes) -> Malformed | Invalid:
 
 def _nul_pointers(value: object, steps: list[str]) -> Iterator[str]:
     if isinstance(value, str) and "\0" in value:
-        yield _pointer(steps)
+        yield pointer_to(steps)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _nul_pointers(item, [*steps, str(index)])

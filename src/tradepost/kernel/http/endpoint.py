@@ -77,6 +77,7 @@ class Idempotency(Enum):
     STORED = "stored"  # the answer is kept in the transaction of the effect; needs a handler that takes a `tx`
     REQUIRED = "required"  # the same, and the gateway makes a key when the client sends none
     OWN = "own"  # the handler sees to it (a batched command); the gateway makes a key when the client sends none
+    PARTS = "parts"  # the handler sees to it, for each part of an upload; nobody makes a key
     IGNORED = "ignored"  # reads, naturally idempotent writes, and log-in, token and password paths
 
 

@@ -11,6 +11,7 @@ from tradepost.kernel.http.call import WAIT_LIMIT_S
 from tradepost.kernel.http.endpoint import Access, Answer, Encoded, Endpoint, Idempotency, Page, Streamed, Upload
 from tradepost.kernel.http.problem import MEDIA_TYPE
 from tradepost.kernel.http.signature import Signature, names_an_id, parameters_of, signature_of
+from tradepost.kernel.http.steps import SLASHED
 
 Json = dict[str, Any]
 
@@ -114,7 +115,8 @@ def _operation(endpoint: Endpoint, signature: Signature, name: str, schema_of: M
 def _path(endpoint: Endpoint) -> Iterator[Json]:
     for name in parameters_of(endpoint):
         schema = {"type": "string", "format": "uuid"} if names_an_id(name) else {"type": "string", "maxLength": 255}
-        yield {"name": name, "in": "path", "required": True, "schema": schema}
+        described = {"description": "Percent-encoded; a slash in it is `%2F`."} if name == SLASHED else {}
+        yield {"name": name, "in": "path", "required": True, **described, "schema": schema}
 
 
 def _query(signature: Signature, schema_of: Mapping[Any, Json]) -> Iterator[Json]:

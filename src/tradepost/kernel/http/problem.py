@@ -11,6 +11,7 @@ import structlog
 
 from tradepost.kernel.errors import (
     Conflict,
+    FieldError,
     Forbidden,
     Invalid,
     Malformed,
@@ -47,7 +48,12 @@ STATUS: Final[Mapping[type[Refusal], int]] = {
 RETRY_AFTER_S: Final = 1
 MEDIA_TYPE: Final = "application/problem+json"
 
-_ROUTING: Final = {404: "no_such_path", 405: "method_not_allowed"}
+_ROUTING: Final = {
+    404: ("no_such_path", "There is nothing at this path; /docs lists what there is."),
+    405: ("method_not_allowed", "This path has other methods: `Allow` says which."),
+}
+_UNREADABLE: Final = (Malformed.code, "The request can't be read.")
+_BUG: Final = "Something is wrong on our side. Try again; if it stays so, tell us the request_id."
 _DATABASE_DOWN: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
@@ -73,7 +79,13 @@ def reply_to(error: Exception, path: str, request_id: str) -> Reply:
         _log.warning("unavailable", request_id=request_id, path=path, exc_info=error)
         return _refused(Unavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S), path, request_id)
     _log.error("internal_error", request_id=request_id, path=path, exc_info=error)
-    return _reply(500, "internal_error", {"instance": path, "request_id": request_id}, {})
+    return told(500, "internal_error", _BUG, path, request_id)
+
+
+def told(status: int, error: str, detail: str, path: str | None, request_id: str) -> Reply:
+    """A problem that no refusal stands for; no `path` where none was read."""
+    instance = {} if path is None else {"instance": path}
+    return _reply(status, error, {"detail": detail, **instance, "request_id": request_id}, {})
 
 
 def _is_outage(error: Exception) -> bool:
@@ -86,8 +98,11 @@ def _is_outage(error: Exception) -> bool:
 def _refused(refusal: Refusal, path: str, request_id: str) -> Reply:
     members: dict[str, object] = {"detail": refusal.detail} if refusal.detail else {}
     members |= {"instance": path, "request_id": request_id}
-    if refusal.errors:
-        members["errors"] = [{"pointer": one.pointer, "detail": one.detail} for one in refusal.errors]
+    errors = refusal.errors
+    if not errors and isinstance(refusal, Invalid):
+        errors = (FieldError("", str(refusal)),)
+    if errors:
+        members["errors"] = [{"pointer": one.pointer, "detail": one.detail} for one in errors]
     return _reply(status_of(refusal), refusal.error, {**refusal.extra, **members}, dict(_headers(refusal)))
 
 
@@ -103,8 +118,9 @@ def _headers(refusal: Refusal) -> Iterator[tuple[str, str]]:
 
 def _unrouted(error: falcon.HTTPError, path: str, request_id: str) -> Reply:
     headers = {name.lower(): value for name, value in dict(error.headers or {}).items()}
-    members: dict[str, object] = {"instance": path, "request_id": request_id}
-    return _reply(error.status_code, _ROUTING.get(error.status_code, Malformed.code), members, headers)
+    code, detail = _ROUTING.get(error.status_code, _UNREADABLE)
+    reply = told(error.status_code, code, detail, path, request_id)
+    return msgspec.structs.replace(reply, headers={**reply.headers, **headers})
 
 
 def _reply(status: int, error: str, members: Mapping[str, object], headers: Mapping[str, str]) -> Reply:

@@ -1,4 +1,4 @@
-"""Order: carts become orders, and it decides what happens next to a sale; the others answer."""
+"""Order: what is bought becomes an order, and it decides what happens next to a sale; the others answer."""
 
 from tradepost.kernel.service import Service
 from tradepost.services.order import api, consumers, jobs

@@ -9,7 +9,7 @@ import msgspec
 from tradepost.contracts.inventory import Shortage
 from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.errors import NotFound
-from tradepost.kernel.http.body import ListOf, ListQuery
+from tradepost.kernel.http.body import ListOf, ListQuery, page
 from tradepost.kernel.paging import given, read_page
 from tradepost.services.order.domain.order import Failure, Status
 from tradepost.services.order.views import COLUMNS, Moment, OrderView, ReturnView, of_return, of_row
@@ -23,8 +23,12 @@ JOIN orders ON orders.id = asked.order_id AND (reader IS NULL OR user_id = reade
 _RETURNS: Final = """
 SELECT id::text AS id, order_id::text AS order_id, status, lines, reason, amount, requested_at, approved_at,
        rejected_at, received_at, refunded_at
-FROM return_ WHERE {one} = $1 ORDER BY return_.id
+FROM return_ WHERE
 """
+_RETURN: Final = f"{_RETURNS} return_.id = $1"
+_OF_ORDER: Final = f"{_RETURNS} order_id = $1 AND return_.id > $2 ORDER BY return_.id LIMIT $3"
+_BACKWARDS: Final = f"{_RETURNS} order_id = $1 AND return_.id < $2 ORDER BY return_.id DESC LIMIT $3"
+_FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 _OPEN: Final = "completed_at IS NULL AND cancelled_at IS NULL"  # as the index `orders_open` has it
 _CANCELLED: Final = "cancelled_at IS NOT NULL"  # as the index `orders_cancelled` has it
 # Requests from before the moment was noted count from the payment on. Earlier is not known, and they are over soon.
@@ -83,12 +87,16 @@ async def listing(db: Database | Tx, query: ListQuery, user_id: str | None, stat
     return await read_page(db, "orders", COLUMNS, wanted, query, of_row)
 
 
-async def returns(db: Database, order_id: str, user_id: str | None, *, everyones: bool) -> ListOf[ReturnView]:
+async def returns(
+    db: Database, query: ListQuery, order_id: str, user_id: str | None, *, everyones: bool
+) -> ListOf[ReturnView]:
     """The returns of an order, oldest first. Errors: NotFound."""
     if not await db.fetchval(_OWNED, order_id, user_id, everyones):
         raise NotFound("There is no such order.")
-    rows = await db.fetch(_RETURNS.format(one="order_id"), order_id)
-    return ListOf([of_return(row) for row in rows], False)
+    backwards = query.ending_before is not None
+    cursor = query.ending_before or query.starting_after or _FIRST_ID
+    rows = await db.fetch(_BACKWARDS if backwards else _OF_ORDER, order_id, cursor, query.limit + 1)
+    return page([of_return(row) for row in rows], query.limit, backwards=backwards)
 
 
 async def overdue_s(db: Database | Tx, moment: datetime, unpaid: timedelta) -> float:
@@ -109,6 +117,6 @@ async def view_in(tx: Tx, order_id: str) -> OrderView:
 
 async def return_in(tx: Tx, return_id: str) -> ReturnView:
     """The return as this transaction leaves it."""
-    row = await tx.fetchrow(_RETURNS.format(one="id"), return_id)
+    row = await tx.fetchrow(_RETURN, return_id)
     assert row is not None
     return of_return(row)

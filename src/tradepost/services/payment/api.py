@@ -6,7 +6,7 @@ import msgspec
 
 from tradepost.kernel.database import Tx
 from tradepost.kernel.errors import FieldError, Invalid, NotFound
-from tradepost.kernel.http.body import LARGEST_INTEGER, Body, Id, ListOf, ListQuery, Quantity, ShortText
+from tradepost.kernel.http.body import LARGEST_INTEGER, Body, Cursor, Id, ListOf, ListQuery, Quantity, ShortText
 from tradepost.kernel.http.endpoint import Idempotency, Request, get, owner_or, post, public, staff
 from tradepost.services.payment import commands, queries
 from tradepost.services.payment.desk import Desk, take_in
@@ -22,6 +22,13 @@ class OfOrder(ListQuery, frozen=True, kw_only=True):
     """A page, of one order's where it is named."""
 
     order_id: Id | None = None
+
+
+class BalanceQuery(ListQuery, frozen=True, kw_only=True):
+    """A page of accounts, by their ids."""
+
+    starting_after: Cursor | None = None
+    ending_before: Cursor | None = None
 
 
 class Item(Body, frozen=True, kw_only=True):
@@ -98,9 +105,9 @@ async def refund(request: Request[AskRefund, None], desk: Desk, tx: Tx) -> Refun
     )
 
 
-async def list_balances(request: Request[None, None], desk: Desk) -> ListOf[Balance]:
+async def list_balances(request: Request[None, BalanceQuery], desk: Desk) -> ListOf[Balance]:
     """What is on each account of the ledger."""
-    return await queries.list_balances(desk.db)
+    return await queries.list_balances(desk.db, request.query)
 
 
 async def list_entries(request: Request[None, OfOrder], desk: Desk) -> ListOf[EntryView]:

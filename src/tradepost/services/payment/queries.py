@@ -72,8 +72,9 @@ class TransactionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """The sum of an account's postings; debit is positive."""
+    """The sum of an account's postings in a currency; debit is positive."""
 
+    id: str
     account: str
     currency: str
     balance: int
@@ -116,7 +117,10 @@ SELECT id::text AS id, type, status, amount, currency, provider_reference, refun
 FROM payment_transaction WHERE payment_id = $2 AND {newest} LIMIT $1
 """
 _BALANCES: Final = """
-SELECT account, currency, sum(amount)::bigint AS balance FROM ledger_balance GROUP BY account, currency ORDER BY 1, 2
+SELECT id, account, currency, balance
+FROM (SELECT (account || ':' || currency) COLLATE "C" AS id, account, currency, sum(amount)::bigint AS balance
+      FROM ledger_balance GROUP BY account, currency) AS kept
+WHERE {onwards} LIMIT $1
 """
 _ENTRY: Final = """
 SELECT id::text AS id, kind, order_id::text AS order_id, payment_id::text AS payment_id, cause, at,
@@ -158,9 +162,12 @@ async def list_transactions(db: Database, payment_id: str, caller: Caller, asked
     return _page([TransactionView(**row) for row in rows], asked)
 
 
-async def list_balances(db: Database) -> ListOf[Balance]:
-    """Of every account. The sums are kept with each posting; nothing is added up here but their few stripes."""
-    return ListOf([Balance(**row) for row in await db.fetch(_BALANCES)], has_more=False)
+async def list_balances(db: Database, asked: ListQuery) -> ListOf[Balance]:
+    """By account and currency. The sums are kept with each posting; nothing is added up here but their few stripes."""
+    onwards = "id > $2 ORDER BY id" if asked.ending_before is None else "id < $2 ORDER BY id DESC"
+    cursor = asked.ending_before or asked.starting_after or ""
+    rows = await db.fetch(_BALANCES.format(onwards=onwards), asked.limit + 1, cursor)
+    return _page([Balance(**row) for row in rows], asked)
 
 
 async def list_entries(db: Database, order_id: str | None, asked: ListQuery) -> ListOf[EntryView]:

@@ -18,7 +18,7 @@ from tradepost.services.shipping.queries import ShipmentView
 
 
 class ShipmentQuery(ListQuery, frozen=True, kw_only=True):
-    """Of one order, or a page of all."""
+    """A page, of one order's where it is named."""
 
     order_id: Id | None = None
 
@@ -51,11 +51,9 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def list_shipments(request: Request[None, ShipmentQuery], desk: Desk) -> ListOf[ShipmentView]:
-    """The shipments of an order, or all of them page by page; a customer sees their own."""
-    owner = queries.owner_for(request.caller)
-    if request.query.order_id is not None:
-        return await queries.of_order(desk.db, request.query.order_id, owner)
-    return await queries.shipments(desk.db, request.query, owner)
+    """Shipments, of an order or of all; a customer sees their own."""
+    query, owner = request.query, queries.owner_for(request.caller)
+    return await queries.shipments(desk.db, query, query.order_id, owner)
 
 
 async def read_shipment(request: Request[None, None], desk: Desk) -> ShipmentView:

@@ -42,7 +42,6 @@ _address: Final = msgspec.json.Decoder(Address)
 
 _COLUMNS: Final = "id::text, order_id::text, tracking_number, carrier, status, shipping_address, history"
 _ONE: Final = f"SELECT {_COLUMNS} FROM shipment WHERE id = $1 AND ($2::uuid IS NULL OR user_id = $2)"
-_OF_ORDER: Final = f"SELECT {_COLUMNS} FROM shipment WHERE order_id = $1 AND ($2::uuid IS NULL OR user_id = $2)"
 
 
 def owner_for(caller: Caller) -> str | None:
@@ -58,15 +57,10 @@ async def shipment(db: Database | Tx, shipment_id: str, owner: str | None) -> Sh
     return _view(row)
 
 
-async def of_order(db: Database, order_id: str, owner: str | None) -> ListOf[ShipmentView]:
-    """The shipments of an order: none while it isn't paid, or when it is another's."""
-    rows = await db.fetch(_OF_ORDER, order_id, owner)
-    return ListOf([_view(row) for row in rows], has_more=False)
-
-
-async def shipments(db: Database, wanted: ListQuery, owner: str | None) -> ListOf[ShipmentView]:
-    """The shipments of `owner`, or everybody's; newest first."""
-    return await read_page(db, "shipment", _COLUMNS, given(("user_id = {}", owner)), wanted, _view)
+async def shipments(db: Database, wanted: ListQuery, order_id: str | None, owner: str | None) -> ListOf[ShipmentView]:
+    """The shipments of `owner`, or everybody's, newest first; of an order, none while it isn't paid."""
+    conditions = given(("order_id = {}", order_id), ("user_id = {}", owner))
+    return await read_page(db, "shipment", _COLUMNS, conditions, wanted, _view)
 
 
 def _view(row: Row) -> ShipmentView:

@@ -17,6 +17,6 @@ endpoints: Final[tuple[Endpoint, ...]] = (
     put("/product/products/{product_id}/stock", set_sellable, access=WRITE, served_by="inventory"),
     post("/inventory/movements", move, access=WRITE, status=201),
     get("/inventory/movements", list_movements, access=READ),
-    post("/inventory/sync", sync, access=WRITE, idempotency=Idempotency.IGNORED),
+    post("/inventory/sync", sync, access=WRITE, idempotency=Idempotency.PARTS),
     get("/inventory/alerts", list_alerts, access=READ),
 )

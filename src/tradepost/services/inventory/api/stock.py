@@ -63,10 +63,12 @@ async def set_threshold(request: Request[SetThreshold, None], _db: Database, tx:
     return Answer(StockView.of(stock), etag=str(stock.version))
 
 
-async def set_sellable(request: Request[SetStock, None], _db: Database, tx: Tx) -> StockSet:
-    """Errors: UnknownProduct, SeveralVariants."""
-    product_id, stock = request.path["product_id"], request.body.stock
-    return StockSet(stock=await commands.set_sellable(tx, product_id, stock, request.cause, now()))
+async def set_sellable(request: Request[SetStock, None], _db: Database, tx: Tx) -> Answer[StockSet]:
+    """Set the units that can be sold; the `ETag` is the one of the SKU's stock, not of the product.
+    Errors: UnknownProduct, SeveralVariants, Stale."""
+    product_id, units = request.path["product_id"], request.body.stock
+    stock = await commands.set_sellable(tx, product_id, units, request.require_version, request.cause, now())
+    return Answer(StockSet(stock=stock.available), etag=str(stock.version))
 
 
 async def list_alerts(request: Request[None, ListQuery], db: Database) -> ListOf[AlertView]:

@@ -40,10 +40,9 @@ class _Sync:
 async def sync(request: Request[Upload, None], db: Database) -> Streamed:
     """The report has a line for each line, and a last one with the summary: where that is missing, so are lines.
     Each chunk of lines is durable before its part of the report is sent."""
-    key = idempotency.parse_key(request.headers.get("idempotency-key"))
     scope = idempotency.scope_of(request.caller.user_id, "POST", "/inventory/sync")
     lines = await upload.read(request.body.chunks, request.content_type)
-    return Streamed(_report(_Sync(db, request.cause, scope, key), lines), "application/x-ndjson")
+    return Streamed(_report(_Sync(db, request.cause, scope, request.idempotency_key), lines), "application/x-ndjson")
 
 
 async def _report(one: _Sync, lines: AsyncIterator[Line | Outcome]) -> AsyncIterator[bytes]:

@@ -1,18 +1,20 @@
 """The upload of a sync, line by line: JSON lines or CSV, as the content type says."""
 
 import csv
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from tradepost.kernel.errors import Invalid, Malformed, Refusal, TooLarge, UnsupportedMedia
+from tradepost.kernel.errors import FieldError, Invalid, Malformed, Refusal, TooLarge, UnsupportedMedia
 from tradepost.kernel.http.body import Body, ShortText, Units
-from tradepost.kernel.http.decoding import decode_json, field_error
+from tradepost.kernel.http.decoding import decode_json, field_error, pointer_to
 from tradepost.services.inventory.domain.sync import Line, Outcome, rejected
 
 LINE_LIMIT: Final = 16 * 1024  # bytes
+FAULTS_LIMIT: Final = 20  # columns of a header that are told
 JSON_LINES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 CSV: Final = "text/csv"
 
@@ -94,9 +96,9 @@ def _from_json(raw: bytes) -> Row:
 
 def _csv_parser(header: bytes) -> Parse:
     columns = [cell.strip().lower() for cell in _cells(header.removeprefix(b"\xef\xbb\xbf"))]
-    if "sku" not in columns or len({*columns}) < len(columns) or not _COLUMNS.issuperset(columns):
+    if faults := [*_faults(columns)][:FAULTS_LIMIT]:
         detail = f"The first line names the columns: sku, then some of {', '.join(sorted(_COLUMNS - {'sku'}))}."
-        raise Invalid(detail, code="csv_header_invalid")
+        raise Invalid(detail, code="csv_header_invalid", errors=faults)
 
     def parse(raw: bytes) -> Row:
         cells = _cells(raw)
@@ -110,6 +112,16 @@ def _csv_parser(header: bytes) -> Parse:
             raise _unfit(f"{fault.pointer} {fault.detail}".strip()) from None
 
     return parse
+
+
+def _faults(columns: Sequence[str]) -> Iterator[FieldError]:
+    if "sku" not in columns:
+        yield FieldError("/sku", "There is no such column.")
+    for column, times in Counter(columns).items():
+        if column not in _COLUMNS:
+            yield FieldError(pointer_to([column]), "There should be no such column.")
+        elif times > 1:
+            yield FieldError(pointer_to([column]), "There are several such columns.")
 
 
 def _cells(raw: bytes) -> Sequence[str]:

@@ -48,16 +48,19 @@ async def set_threshold(
     return shelf.stock(sku)
 
 
-async def set_sellable(tx: Tx, product_id: str, available: int, cause: Cause, at: datetime) -> int:
-    """Make `available` units of the product's only variant sellable: on hand becomes this plus what is reserved.
-    Errors: UnknownProduct, SeveralVariants."""
+async def set_sellable(
+    tx: Tx, product_id: str, available: int, require_version: Callable[[int], None], cause: Cause, at: datetime
+) -> Stock:
+    """Make `available` units of the product's only variant sellable: on hand becomes this plus what is reserved. The
+    stock after it. Errors: UnknownProduct, SeveralVariants, Stale."""
     stocks = await repository.lock_product(tx, product_id)
     stock = _only(stocks)
+    require_version(stock.version)
     if delta := available - stock.available:
         shelf = Shelf(stocks)
-        shelf.adjust(stock.sku, delta, Reason.CORRECTION, cause)
+        stock = shelf.adjust(stock.sku, delta, Reason.CORRECTION, cause)
         repository.save(tx, shelf, at)
-    return available
+    return stock
 
 
 async def sync(tx: Tx, lines: Sequence[syncing.Line], cause: Cause, at: datetime) -> Sequence[syncing.Outcome]:

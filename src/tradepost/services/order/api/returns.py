@@ -2,7 +2,7 @@
 
 from tradepost.kernel.clock import now
 from tradepost.kernel.database import Tx
-from tradepost.kernel.http.body import ListOf
+from tradepost.kernel.http.body import ListOf, ListQuery
 from tradepost.kernel.http.endpoint import Request
 from tradepost.kernel.ids import new_id
 from tradepost.services.order import queries, returns
@@ -23,10 +23,10 @@ async def request_return(request: Request[RequestReturn, None], desk: Desk, tx: 
     return await queries.return_in(tx, return_id)
 
 
-async def list_returns(request: Request[None, None], desk: Desk) -> ListOf[ReturnView]:
-    """The returns of an order."""
-    caller = request.caller
-    return await queries.returns(desk.db, request.path["order_id"], caller.user_id, everyones=caller.may(READ))
+async def list_returns(request: Request[None, ListQuery], desk: Desk) -> ListOf[ReturnView]:
+    """The returns of an order, oldest first."""
+    caller, order_id = request.caller, request.path["order_id"]
+    return await queries.returns(desk.db, request.query, order_id, caller.user_id, everyones=caller.may(READ))
 
 
 async def approve_return(request: Request[None, None], desk: Desk, tx: Tx) -> ReturnView:

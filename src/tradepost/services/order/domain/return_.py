@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from tradepost.contracts.order import Line
-from tradepost.kernel.errors import Conflict, Invalid
+from tradepost.kernel.errors import Conflict, FieldError, Invalid
 
 
 class ReturnStatus(StrEnum):
@@ -55,7 +55,9 @@ def check_quantities(bought: Sequence[Line], earlier: Iterable[ReturnLine], want
     for back in wanted:
         asked[back.sku] += back.quantity
     if unknown := sorted(sku for sku in asked if sku not in left):
-        raise Invalid(f"The order does not hold {', '.join(unknown)}.", code="not_in_order")
+        faults = [f"/items/{at}/sku" for at, back in enumerate(wanted) if back.sku in unknown]
+        errors = [FieldError(pointer, "The order does not hold it.") for pointer in faults]
+        raise Invalid(f"The order does not hold {', '.join(unknown)}.", code="not_in_order", errors=errors)
     over = [{"sku": sku, "returnable": left[sku]} for sku, quantity in asked.items() if quantity > left[sku]]
     if over:
         raise Conflict("More than can still be returned.", code="return_exceeds_order", extra={"items": over})

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tradepost.kernel.database import Database
-from tradepost.kernel.errors import Refusal, Unavailable, UnsupportedMedia
+from tradepost.kernel.errors import FieldError, Refusal, Unavailable, UnsupportedMedia
 from tradepost.kernel.events import Cause
 from tradepost.kernel.http.body import Currency, Query
 from tradepost.kernel.http.endpoint import Request, Streamed, Upload
 from tradepost.kernel.log.dispatch import is_retryable
+from tradepost.kernel.money import CURRENCIES, UnknownCurrency
 from tradepost.services.product.api.report import Note, Report
 from tradepost.services.product.commands import filing
 from tradepost.services.product.commands.filing import Outcome
@@ -32,6 +33,11 @@ class ImportQuery(Query, frozen=True, kw_only=True):
 
     dry_run: bool = False
     currency: Currency = "USD"
+
+    def __post_init__(self) -> None:
+        if self.currency not in CURRENCIES:
+            detail = f"{self.currency} is not an active ISO 4217 code."
+            raise UnknownCurrency(detail, errors=[FieldError("?currency", detail)])
 
 
 @dataclass

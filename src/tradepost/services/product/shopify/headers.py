@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tradepost.kernel.errors import Invalid
+from tradepost.kernel.errors import FieldError, Invalid
 
 
 class CsvError(Invalid):
@@ -113,6 +113,7 @@ LEGACY: Final[Mapping[str, str]] = {
 """The older dialect where it differs by more than capitals."""
 
 _FIELD_OF: Final = {name.lower(): field for name, field in {**CURRENT, **LEGACY}.items()}
+_HEADER_OF: Final = {field: name for name, field in CURRENT.items()}
 _MAX_LISTED: Final = 40  # headers named in a message
 
 
@@ -144,11 +145,13 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _refuse_missing(fields: Sequence[str | None], names: Sequence[str]) -> None:
-    wanted = {"title": "'Title'", "handle": "'URL handle' (or 'Handle')"}
-    missing = [header for field, header in wanted.items() if field not in fields]
+    wanted = {"title": ("/Title", "'Title'"), "handle": ("/URL handle", "'URL handle' (or 'Handle')")}
+    missing = {pointer: header for field, (pointer, header) in wanted.items() if field not in fields}
     if missing:
         hint = "; columns must be separated by commas" if len(names) == 1 else ""
-        raise CsvError(f"no column {' and no column '.join(missing)}; seen: {listed(names)}{hint}", code="csv_headers")
+        told = f"no column {' and no column '.join(missing.values())}; seen: {listed(names)}{hint}"
+        errors = [FieldError(pointer, f"no column {header}") for pointer, header in missing.items()]
+        raise CsvError(told, code="csv_headers", errors=errors)
 
 
 def _refuse_repeated(fields: Sequence[str | None], names: Sequence[str]) -> None:
@@ -156,4 +159,5 @@ def _refuse_repeated(fields: Sequence[str | None], names: Sequence[str]) -> None
     for field in filter(None, fields):
         same = [name for name, other in zip(names, fields, strict=True) if other == field]
         if len(same) > 1:
-            raise CsvError(f"several columns mean the same: {listed(same)}", code="csv_headers")
+            told = f"several columns mean the same: {listed(same)}"
+            raise CsvError(told, code="csv_headers", errors=[FieldError(f"/{_HEADER_OF[field]}", told)])

@@ -1,5 +1,6 @@
 """API keys: for programs, which exchange them for access tokens."""
 
+import secrets
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -10,12 +11,14 @@ from tradepost.kernel.auth import TTL_S
 from tradepost.kernel.clock import now
 from tradepost.kernel.database import Tx
 from tradepost.kernel.errors import Unauthenticated
+from tradepost.kernel.http import idempotency
 from tradepost.kernel.http.body import Body, ListOf, ListQuery, ShortText
-from tradepost.kernel.http.endpoint import Idempotency, Request, admin, delete, get, post, public
+from tradepost.kernel.http.endpoint import Answer, Idempotency, Request, admin, delete, get, post, public
+from tradepost.kernel.http.reply import Reply
 from tradepost.services.user.commands import api_key as commands
 from tradepost.services.user.desk import Desk
 from tradepost.services.user.domain.account import Permission
-from tradepost.services.user.domain.secret import digest
+from tradepost.services.user.domain.secret import SECRET_BYTES, api_key_of, body_proof, digest
 from tradepost.services.user.queries.api_key import ApiKeyView, list_api_keys
 from tradepost.services.user.repository import api_key as api_keys
 
@@ -28,12 +31,19 @@ class NewApiKey(Body, frozen=True, kw_only=True):
 
 
 class CreatedApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """The key, which is shown this once."""
+    """The key, which is shown this once, and to who sends the same Idempotency-Key again."""
 
     id: str
     name: str
     api_key: str
     permissions: Sequence[str]
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What is stored for an Idempotency-Key: with the key outside the database it makes the secret again."""
+
+    id: str
+    salt: bytes
 
 
 class Exchange(Body, frozen=True, kw_only=True):
@@ -56,13 +66,27 @@ class InvalidApiKey(Unauthenticated):
     code = "invalid_api_key"
 
 
-async def create(request: Request[NewApiKey, None], desk: Desk, tx: Tx) -> CreatedApiKey:
+async def create(request: Request[NewApiKey, None], desk: Desk) -> Answer[CreatedApiKey]:
     """Make a key; it acts as staff, under its own id."""
-    body = request.body
-    key, secret = await commands.create(
-        tx, name=body.name, permissions=body.permissions, created_by=request.caller.user_id, now=now()
-    )
-    return CreatedApiKey(id=key.id, name=key.name, api_key=secret, permissions=key.permissions)
+    body, caller, key = request.body, request.caller.user_id, request.idempotency_key
+    scope, proof = idempotency.scope_of(caller, "POST", "/user/api-keys"), body_proof(desk.key, request.body_hash)
+    async with desk.db.transaction() as tx:
+        if key is not None and (stored := await idempotency.claim(tx, scope, key, proof)):
+            kept = msgspec.json.decode(stored.body or b"", type=Kept)
+            return Answer(_created(kept, body, desk.key), headers={idempotency.REPLAYED: "true"})
+        salt = secrets.token_bytes(SECRET_BYTES)
+        made = await commands.create(
+            tx,
+            api_key_of(desk.key, salt),
+            name=body.name,
+            permissions=body.permissions,
+            created_by=caller,
+            now=now(),
+        )
+        kept = Kept(made.id, salt)
+        if key is not None:
+            idempotency.store(tx, scope, key, proof, Reply(201, msgspec.json.encode(kept)))
+    return Answer(_created(kept, body, desk.key))
 
 
 async def list_all(request: Request[None, ListQuery], desk: Desk) -> ListOf[ApiKeyView]:
@@ -85,9 +109,13 @@ async def exchange(request: Request[Exchange, None], desk: Desk) -> AccessToken:
     return AccessToken(access_token=token, token_type="Bearer", expires_in=TTL_S)  # noqa: S106 - a type, no token
 
 
+def _created(kept: Kept, body: NewApiKey, key: bytes) -> CreatedApiKey:
+    secret = api_key_of(key, kept.salt)
+    return CreatedApiKey(id=kept.id, name=body.name, api_key=secret, permissions=sorted(body.permissions))
+
+
 endpoints = (
-    # Nothing is stored for an Idempotency-Key: the answer holds the secret.
-    post("/user/api-keys", create, access=admin, idempotency=Idempotency.IGNORED, status=201),
+    post("/user/api-keys", create, access=admin, idempotency=Idempotency.OWN, status=201),
     get("/user/api-keys", list_all, access=admin),
     delete("/user/api-keys/{key_id}", revoke, access=admin),
     post("/user/token/api-key", exchange, access=public, idempotency=Idempotency.IGNORED),

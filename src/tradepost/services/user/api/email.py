@@ -72,7 +72,7 @@ _ignored = Idempotency.IGNORED
 
 endpoints = (
     post("/user/email/verify", verify, access=public, rate=Rate.SIGN_IN, idempotency=_ignored),
-    post("/user/email/verify/again", send_again, access=customer, idempotency=_ignored, status=202),
+    post("/user/email/verify/again", send_again, access=customer, status=202),
     post("/user/email/change", change, access=customer, rate=Rate.SIGN_IN, idempotency=_ignored, status=202),
     get("/user/letters", read_letters, access=admin),
 )

@@ -1,6 +1,5 @@
 """API keys: made, shown once, revoked."""
 
-import secrets
 from collections.abc import Collection
 from datetime import datetime
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 from tradepost.kernel.database import Tx
 from tradepost.kernel.errors import NotFound
 from tradepost.kernel.ids import new_id
-from tradepost.services.user.domain.secret import API_KEY_PREFIX, SECRET_BYTES, digest, text_of
+from tradepost.services.user.domain.secret import digest
 from tradepost.services.user.repository import api_key as api_keys
 from tradepost.services.user.repository.api_key import ApiKey
 
@@ -22,10 +21,9 @@ class NoSuchApiKey(NotFound):
 
 
 async def create(
-    tx: Tx, *, name: str, permissions: Collection[str], created_by: str, now: datetime
-) -> tuple[ApiKey, str]:
-    """A key that acts as staff with these permissions, and its secret, which can't be had again."""
-    secret = API_KEY_PREFIX + text_of(secrets.token_bytes(SECRET_BYTES))
+    tx: Tx, secret: str, *, name: str, permissions: Collection[str], created_by: str, now: datetime
+) -> ApiKey:
+    """A key that acts as staff with these permissions, for who has the secret, of which the hash is kept."""
     key = ApiKey(
         id=new_id(),
         name=name,
@@ -35,7 +33,7 @@ async def create(
         created_at=now,
     )
     await api_keys.add(tx, key, digest(secret))
-    return key, secret
+    return key
 
 
 async def revoke(tx: Tx, key_id: str, now: datetime) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from tradepost.kernel.errors import Invalid
+from tradepost.kernel.errors import FieldError, Invalid
 from tradepost.services.user.domain.secret import link_token
 
 Kind = Literal["verify_email", "reset_password"]
@@ -26,6 +26,9 @@ class InvalidLink(Invalid):
     """The link is wrong, used or too old."""
 
     code = "invalid_link"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, errors=[FieldError("/token", detail)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,11 @@ def successor(token: str, salt: bytes) -> str:
     return text_of(hmac.digest(token.encode(), salt, "sha256"))
 
 
+def api_key_of(key: bytes, salt: bytes) -> str:
+    """An API key: the same one every time for who has its salt, and the key outside the database."""
+    return API_KEY_PREFIX + text_of(hmac.digest(key, b"api-key" + salt, "sha256"))
+
+
 def link_token(key: bytes, link_id: str) -> str:
     """The secret of a link, made again whenever its letter is written, so that it need not be stored."""
     raw = UUID(link_id).bytes
@@ -44,5 +49,6 @@ def link_of(key: bytes, token: str) -> str | None:
 
 
 def body_proof(key: bytes, body_hash: bytes) -> bytes:
-    """What is stored of a body that holds a password: nobody can try passwords on it without the key."""
+    """What is stored of a body that holds a password, or is answered with a secret made of the key: nobody can try
+    passwords on it without the key, and with another key it is another body."""
     return hmac.digest(key, b"body" + body_hash, "sha256")
