@@ -7,14 +7,14 @@ from typing import Any, Final
 
 import asyncpg
 
-from tradepost.console.instance import InstanceError, database_urls
+from tradepost.console.instance import InstanceError, database_urls, secret_of
 from tradepost.kernel.brokers.opening import NoClient
 from tradepost.kernel.database import Database, connect
 from tradepost.kernel.log.clocks import Clocks
 from tradepost.kernel.log.subscription import Group
 from tradepost.kernel.log.ticks import Rebased
 from tradepost.kernel.migrate import role_of, url_as
-from tradepost.kernel.postgres import PostgresError, read_secret
+from tradepost.kernel.postgres import PostgresError
 from tradepost.main import SERVICES
 from tradepost.settings import Settings, SettingsError
 
@@ -74,16 +74,15 @@ async def connected(settings: Settings) -> AsyncIterator[Connections]:
 @asynccontextmanager
 async def as_service(settings: Settings, name: str) -> AsyncIterator[Database]:
     """The service's database as the service itself sees it. Errors: InstanceError."""
-    secret = settings.secret or read_secret(settings.data)
-    async with connect(url_as(database_urls(settings)[name], role_of(name), secret), name) as database:
+    url = database_urls(settings)[name]
+    async with connect(url_as(url, role_of(name), secret_of(settings)), name) as database:
         yield database
 
 
 @asynccontextmanager
 async def clocks(settings: Settings, sources: tuple[str, ...]) -> AsyncIterator[Clocks]:
     """The clocks of these publishers. Errors: InstanceError, Rebased."""
-    secret = settings.secret or read_secret(settings.data)
-    made = Clocks(database_urls(settings), secret, "console", frozenset())
+    made = Clocks(database_urls(settings), secret_of(settings), "console", frozenset())
     try:
         for source in sources:
             await made.of(source)

@@ -14,7 +14,7 @@ import msgspec
 from tradepost.kernel.auth import TTL_S, Signer
 from tradepost.kernel.clock import now
 from tradepost.kernel.keys import CURRENT, load_or_create_keys
-from tradepost.kernel.postgres import find_running
+from tradepost.kernel.postgres import find_running, find_secret
 from tradepost.main import ISSUER, KEYS, SERVICES
 from tradepost.process import Whereabouts
 from tradepost.settings import Settings
@@ -74,6 +74,17 @@ def database_urls(settings: Settings) -> dict[str, str]:
     """Each service's database, as its owner, by the service's name. Errors: InstanceError."""
     shared = None if set(settings.databases) >= set(NAMES) else database_url(settings)
     return {name: settings.databases.get(name) or str(shared) for name in NAMES}
+
+
+def secret_of(settings: Settings) -> str:
+    """The secret of the installation, which a command never makes. Errors: InstanceError, PostgresError."""
+    found = settings.secret or find_secret(settings.data)
+    if found is None:
+        raise InstanceError(
+            f"there is no secret in {settings.data}: set TRADEPOST_SECRET to that of the shop, "
+            "or TRADEPOST_DATA to its folder"
+        )
+    return found
 
 
 def staff_token(data: Path) -> str:
