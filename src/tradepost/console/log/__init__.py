@@ -19,7 +19,7 @@ EXAMPLES: Final = """Examples:
   tradepost log rebase
 
 `tradepost log COMMAND --help` says more."""
-LAG_EXAMPLES: Final = """Ends with 1 when the time is over and somebody is still behind, with 2 when it could not look.
+LAG_EXAMPLES: Final = """Ends with 1 when the time is over and somebody is behind, with 2 when it could not see all.
 
 Examples:
   tradepost log lag

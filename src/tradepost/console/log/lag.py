@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from tradepost import settings
-from tradepost.console.databases import Connections, connected, failing, say
+from tradepost.console.databases import FAILED, Connections, failing, reached, say
 from tradepost.console.log.standing import Standing, late, measured, standings
 from tradepost.kernel.log.lag import RELAY
 
@@ -29,14 +29,16 @@ def lag(
     wait: Annotated[list[float] | None, Parameter(consume_multiple=(0, 1), negative=())] = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Show for every group, and for every relay, how far it is behind each log that it reads.
+    """Show for every group, and for every relay, how far it is behind each log that it reads. Of databases that can't
+    be reached it says so, and shows the rest.
 
     Parameters
     ----------
     watch
         Look again every second, with the events taken in per second, until Ctrl-C.
     wait
-        Return as soon as everyone is at the end; after so many seconds, 60 if none are given, give up.
+        Return as soon as everyone is at the end; after so many seconds, 60 if none are given, give up. A database that
+        can't be reached ends it at once.
     json
         One line of JSON per group and log.
     """
@@ -47,13 +49,16 @@ def lag(
 
 
 async def _lag(*, watch: bool, wait_s: float | None, json: bool) -> int:
-    async with connected(settings.read()) as connections:
+    async with reached(settings.read()) as found:
+        for trouble in found.troubles:
+            say(trouble)
         if wait_s is not None:
-            return await _wait(connections, wait_s)
-        if watch:
-            await _watch(connections, json=json)
-        _print(await standings(connections), json=json)
-        return 0
+            return FAILED if found.troubles else await _wait(found.connections, wait_s)
+        if watch and found.connections:
+            await _watch(found.connections, json=json)
+        if found.connections:
+            _print(await standings(found.connections), json=json)
+        return FAILED if found.troubles else 0
 
 
 async def _wait(connections: Connections, seconds: float) -> int:
