@@ -24,6 +24,7 @@ from tradepost.gateway.upstreams import NoInstances
 from tradepost.kernel import postgres
 from tradepost.kernel.brokers.opening import NoClient
 from tradepost.kernel.brokers.port import WrongBroker
+from tradepost.kernel.keys import UnusableKey
 from tradepost.kernel.log.clocks import UnknownDatabase
 from tradepost.kernel.log.ticks import Rebased
 from tradepost.kernel.migrate import MigrationError
@@ -58,6 +59,7 @@ TOLD: Final = (
     NoClient,
     NoInstances,
     UnknownDatabase,
+    UnusableKey,
     DatabaseError,
     HalfRestored,
 )
@@ -241,7 +243,8 @@ def _why(url: str, services: Sequence[str], error: Exception) -> str:
     variables = "".join(f" or TRADEPOST_{name.upper()}_DATABASE_URL" for name in services[:1])
     with suppress(ValueError):
         parts = urlsplit(url)
-        where = f"the database {parts.path.lstrip('/')} at {parts.netloc.rpartition('@')[2] or 'the local socket'}"
+        if parts.scheme in ("postgresql", "postgres"):  # of anything else nobody knows what is secret
+            where = f"the database {parts.path.lstrip('/')} at {parts.netloc.rpartition('@')[2] or 'the local socket'}"
     return f"{whose}{where} can't be used: {_reason(error)}; see TRADEPOST_DATABASE_URL{variables}"
 
 

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tradepost.kernel.settings_error import SettingsError as SettingsError
+
 DEFAULT_PACE: Final = "5,30"
 DEFAULT_SENDER: Final = "shop@tradepost.local"
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound to
@@ -19,10 +21,6 @@ SHARDS_LIMIT: Final = 64  # queues of one group
 PARTITIONS_LIMIT: Final = 1_000  # of one topic
 
 _OF_SERVICE: Final = re.compile(r"TRADEPOST_([A-Z]+)_(DATABASE_URL|URLS)")
-
-
-class SettingsError(ValueError):
-    """A variable has a value that can't be used; the message names it and says what is expected."""
 
 
 class UserSettings(msgspec.Struct, frozen=True):

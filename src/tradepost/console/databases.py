@@ -1,28 +1,22 @@
 """The databases of the services, as the command line sees them: all of them as their owner, or one as its service."""
 
-import sys
 from asyncio import gather
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-import asyncpg
-
-from tradepost.console.instance import InstanceError, database_urls, secret_of
-from tradepost.kernel.brokers.opening import NoClient
+from tradepost.console.instance import database_urls, secret_of
+from tradepost.console.trouble import Unknown
 from tradepost.kernel.database import Database, connect
 from tradepost.kernel.log.clocks import Clocks
 from tradepost.kernel.log.subscription import Group
-from tradepost.kernel.log.ticks import Rebased
 from tradepost.kernel.migrate import role_of, url_as
-from tradepost.kernel.postgres import PostgresError
 from tradepost.main import SERVICES
 from tradepost.process import DatabaseError
 from tradepost.process import connect as connect_to
-from tradepost.settings import Settings, SettingsError
+from tradepost.settings import Settings
 
-FAILED: Final = 2
 SESSION: Final = {"application_name": "tradepost console"}
 GROUPS: Final[Mapping[str, tuple[str, Group]]] = {
     group.name: (service.name, group) for service in SERVICES for group in service.groups
@@ -32,29 +26,6 @@ GROUPS: Final[Mapping[str, tuple[str, Group]]] = {
 LOG_IS_CUT: Final = "(SELECT min(low) FROM log.partitions('{schema}')) > 0"
 
 Connections = Mapping[str, Any]  # by service; those of one database are one connection
-
-
-class Unknown(Exception):
-    """What the operator named is not there; the message is one line."""
-
-
-@contextmanager
-def failing() -> Iterator[None]:
-    """Whatever keeps the command from its work ends the process with 2 and one line on standard error."""
-    try:
-        yield
-    except (InstanceError, SettingsError, PostgresError, DatabaseError, NoClient, Rebased, Unknown, OSError) as error:
-        raise SystemExit(say(str(error) or type(error).__name__)) from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise SystemExit(say(f"the database: {error}")) from None
-    except KeyboardInterrupt:
-        raise SystemExit(0) from None
-
-
-def say(line: str, code: int = FAILED) -> int:
-    """One line on standard error; the exit code that goes with it."""
-    print(f"tradepost: {' '.join(line.split())}", file=sys.stderr)
-    return code
 
 
 def group_named(name: str) -> tuple[str, Group]:

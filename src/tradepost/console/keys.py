@@ -9,8 +9,8 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from tradepost import settings
-from tradepost.console.databases import failing
 from tradepost.console.instance import InstanceError
+from tradepost.console.trouble import failing
 from tradepost.kernel.keys import CURRENT, PREVIOUS, load_or_create_keys, rotate_keys
 from tradepost.main import KEYS
 
@@ -56,10 +56,7 @@ def _opened() -> Iterator[Path]:
         folder = settings.read().data / KEYS
         if not (folder / CURRENT).exists():
             raise InstanceError(f"there are no keys in {folder}: set TRADEPOST_DATA to the folder of the instance")
-        try:
-            yield folder
-        except ValueError as error:
-            raise InstanceError(str(error)) from error
+        yield folder
 
 
 def _written_at(path: Path) -> str:

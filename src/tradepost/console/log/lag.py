@@ -13,8 +13,9 @@ from rich.live import Live
 from rich.table import Table
 
 from tradepost import settings
-from tradepost.console.databases import FAILED, Connections, failing, reached, say
+from tradepost.console.databases import Connections, reached
 from tradepost.console.log.standing import Standing, late, measured, standings
+from tradepost.console.trouble import FAILED, STOPPED, failing, say
 from tradepost.kernel.log.lag import RELAY
 
 WAIT_S: Final = 60.0
@@ -42,7 +43,7 @@ def lag(
     json
         One line of JSON per group and log.
     """
-    with failing():
+    with failing(stopped=0 if watch else STOPPED):
         seconds = None if wait is None else (wait[0] if wait else WAIT_S)
         code = asyncio.run(_lag(watch=watch, wait_s=seconds, json=json))
     raise SystemExit(code)
