@@ -9,12 +9,13 @@ from typing import Final
 
 from tradepost.kernel.auth import Signer
 from tradepost.kernel.keys import UnusableKey, jwks, load_or_create_keys
+from tradepost.kernel.mail import mail_server_of
 from tradepost.kernel.service import Room
 from tradepost.services.user.commands.first_admin import ensure_admin
 from tradepost.services.user.desk import ISSUER, Desk
 from tradepost.services.user.domain.secret import SECRET_BYTES
 from tradepost.services.user.passwords import Passwords
-from tradepost.services.user.providers import smtp_of
+from tradepost.services.user.providers import Smtp
 from tradepost.services.user.turns import Turns
 from tradepost.settings import UserSettings
 
@@ -27,7 +28,7 @@ async def open_desk(room: Room) -> AsyncIterator[Desk]:
     """The desk, in a shop that has an administrator. Errors: UnusableKey, SettingsError."""
     settings: UserSettings = room.settings
     keys = load_or_create_keys(room.data / KEYS)
-    smtp = smtp_of(settings.smtp_url, settings.sender) if settings.smtp_url else None
+    smtp = Smtp(server=mail_server_of(settings.smtp_url), sender=settings.sender) if settings.smtp_url else None
     passwords = Passwords()
     try:
         yield Desk(
