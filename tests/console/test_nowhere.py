@@ -78,9 +78,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def call(name: str, place: Path, url: str = "", **environment: str) -> Called:
-    words = EXAMPLES[name].split()
+    words = EXAMPLES.get(name, name).split()
     settings = {"TRADEPOST_DATA": str(place / "data"), "TRADEPOST_SECRET": "", **environment}
-    if name not in PROCESSES:
+    if words[0] not in PROCESSES:
         return tradepost(url, *words, **settings)
     ours = {key: value for key, value in os.environ.items() if not key.startswith("TRADEPOST_")}
     done = subprocess.run(
@@ -162,6 +162,35 @@ def test_a_url_that_is_none_of_rabbitmq_is_told_without_what_it_says(
     called = call(name, place, told_once.url, **RABBITMQ | {"TRADEPOST_RABBITMQ_URL": url}, TRADEPOST_SECRET=SECRET)
 
     assert told(called) == "TRADEPOST_RABBITMQ_URL is not of the form amqp://user:password@host:5672/vhost"
+
+
+@pytest.mark.parametrize("words", ["up", "run user", "run notification"])
+def test_a_mail_server_that_makes_no_sense_ends_the_start(place: Path, story: Story, words: str) -> None:
+    wrong = {"TRADEPOST_SMTP_URL": "smtp://shop:hush@mail.test:port"}
+    line = told(call(words, place, story.url, **wrong, TRADEPOST_SECRET=SECRET))
+
+    forms = "smtp://user:password@host:587, smtp+starttls://... or smtps://..."
+    assert line == f"TRADEPOST_SMTP_URL is not of the form {forms}"
+
+
+@pytest.mark.parametrize(
+    ("part", "file", "why"),
+    [
+        ("user", "keys/signing-current.pem", "is not a private key: restore it from a backup"),
+        ("user", "keys/links.key", "is damaged; without it open links don't work, so remove it and start again"),
+        ("payment", "payment/webhook-secrets", "holds a webhook secret that is not `whsec_` and base64"),
+        ("shipping", "shipping/local.webhook-secret", "does not hold `whsec_` and base64"),
+    ],
+)
+def test_a_damaged_key_file_ends_the_start_and_is_named(
+    place: Path, story: Story, part: str, file: str, why: str
+) -> None:
+    path = place / "data" / file
+    path.parent.mkdir()
+    path.write_text("hush!")
+
+    for words in ("up", f"run {part}"):
+        assert told(call(words, place, story.url, TRADEPOST_SECRET=SECRET)).startswith(f"{path} {why}")
 
 
 @pytest.mark.parametrize("name", ON_AN_INSTANCE)
