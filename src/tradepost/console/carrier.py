@@ -11,6 +11,15 @@ from tradepost import settings
 from tradepost.console.instance import Instance, InstanceError, find_instance
 from tradepost.console.trouble import failing
 
+EXAMPLES: Final = """Examples:
+  tradepost carrier advance 3600
+
+`tradepost carrier COMMAND --help` says more."""
+ADVANCE_EXAMPLES: Final = """Ends with 2 when nothing was turned.
+
+Examples:
+  tradepost carrier advance 60
+  TRADEPOST_DATA=/srv/shop tradepost carrier advance 86400"""
 TIMEOUT_S: Final = 30.0
 PATH: Final = "/shipping/carrier/advance"
 OK: Final = 200
@@ -25,10 +34,15 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 _answer: Final = msgspec.json.Decoder(_Answer)
-carrier: Final = App(name="carrier", help="The local carrier, whose parcels move by a clock.", help_format="plaintext")
+carrier: Final = App(
+    name="carrier",
+    help="The local carrier, whose parcels move by a clock.",
+    help_format="plaintext",
+    help_epilogue=EXAMPLES,
+)
 
 
-@carrier.command
+@carrier.command(help_epilogue=ADVANCE_EXAMPLES)
 def advance(seconds: float) -> None:
     """Turn the carrier's clock forward, so that parcels that are due by then move at once.
 
