@@ -1,9 +1,11 @@
 """Settings that can't be used are told by name, and without what they hold of secrets."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.deploy.variables import known
 from tradepost.kernel.brokers.opening import open_broker
 from tradepost.kernel.brokers.port import Topology
 from tradepost.settings import KafkaLogin, SettingsError, read
@@ -39,6 +41,13 @@ def test_a_file_without_authorities_is_refused_before_anything_is_connected(tmp_
         SettingsError, match=r"TRADEPOST_KAFKA_TLS is '.*/authority\.pem', in which no authorities are: "
     ):
         open_broker(settings.broker, Topology((), ()))
+
+
+def test_the_readme_has_every_setting() -> None:
+    page = (Path(__file__).parents[1] / "README.md").read_text()
+    rows = {name for row in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)}
+    assert known() - rows == set()
+    assert {"TRADEPOST_URL"} <= rows  # which only commands read
 
 
 @pytest.mark.parametrize(
