@@ -1,9 +1,13 @@
 """Settings that can't be used are told by name, and without what they hold of secrets."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.deploy.variables import known
+from tradepost.kernel.brokers.opening import open_broker
+from tradepost.kernel.brokers.port import Topology
 from tradepost.settings import KafkaLogin, SettingsError, read
 
 LOGIN = {"TRADEPOST_KAFKA_USERNAME": "shop", "TRADEPOST_KAFKA_PASSWORD": "hush-hush"}
@@ -24,6 +28,28 @@ def test_kafka_is_reached_as_it_is_said(tmp_path: Path) -> None:
     assert "hush-hush" not in repr(own)
 
 
+def test_several_brokers_of_kafka_and_those_with_numbers_are_taken() -> None:
+    for bootstrap in ("10.0.0.1:9092,10.0.0.2:9092", "kafka-0.internal", "[::1]:9092, kafka_1:9092"):
+        assert read({"TRADEPOST_KAFKA_BOOTSTRAP": bootstrap}).broker.kafka_bootstrap == bootstrap
+
+
+def test_a_file_without_authorities_is_refused_before_anything_is_connected(tmp_path: Path) -> None:
+    (tmp_path / "authority.pem").write_text("hush-hush")
+    settings = read({"TRADEPOST_BROKER": "kafka", "TRADEPOST_KAFKA_TLS": str(tmp_path / "authority.pem")})
+
+    with pytest.raises(
+        SettingsError, match=r"TRADEPOST_KAFKA_TLS is '.*/authority\.pem', in which no authorities are: "
+    ):
+        open_broker(settings.broker, Topology((), ()))
+
+
+def test_the_readme_has_every_setting() -> None:
+    page = (Path(__file__).parents[1] / "README.md").read_text()
+    rows = {name for row in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)}
+    assert known() - rows == set()
+    assert {"TRADEPOST_URL"} <= rows  # which only commands read
+
+
 @pytest.mark.parametrize(
     ("variables", "told"),
     [
@@ -32,6 +58,10 @@ def test_kafka_is_reached_as_it_is_said(tmp_path: Path) -> None:
         ({"TRADEPOST_KAFKA_USERNAME": "shop"}, "TRADEPOST_KAFKA_USERNAME and .* set both or none"),
         ({**LOGIN, "TRADEPOST_KAFKA_SASL": "PLAIN"}, "sends the password as it is: set TRADEPOST_KAFKA_TLS"),
         ({**LOGIN, "TRADEPOST_KAFKA_SASL": "GSSAPI"}, "TRADEPOST_KAFKA_SASL is 'GSSAPI'; expected SCRAM-SHA-512, "),
+        ({"TRADEPOST_KAFKA_BOOTSTRAP": "kafka:port"}, "KAFKA_BOOTSTRAP is 'kafka:port'; expected host:port"),
+        ({"TRADEPOST_KAFKA_BOOTSTRAP": "kafka:9092,"}, "KAFKA_BOOTSTRAP is 'kafka:9092,'; expected host:port"),
+        ({"TRADEPOST_ORDER_URLS": "http://10.0.0.1:port"}, "TRADEPOST_ORDER_URLS has 'http://10.0.0.1:port'; expected"),
+        ({"TRADEPOST_ORDER_URLS": "http://[::1"}, "TRADEPOST_ORDER_URLS has .* expected http://host:port"),
         ({"TRADEPOST_ORDER_URLS": "http://shop:hush-hush@10.0.0.1:8001"}, "TRADEPOST_ORDER_URLS names a user"),
     ],
 )

@@ -1,8 +1,12 @@
 """The command line: what there is to run; each command's module is imported only when it is."""
 
+import sys
+from collections.abc import Sequence
 from typing import Final
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
+
+MISUSED: Final = 2
 
 EXAMPLES: Final = """Examples:
   tradepost up                      everything, at http://127.0.0.1:8000
@@ -124,6 +128,10 @@ app.command(
 )
 
 
-def main() -> None:
-    """The entry point of `tradepost`."""
-    app()
+def main(words: Sequence[str] | None = None) -> None:
+    """The entry point of `tradepost`. Words that are no command end it with 2 and one line."""
+    try:
+        app(words, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        print(f"tradepost: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(MISUSED) from None

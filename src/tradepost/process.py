@@ -24,6 +24,7 @@ from tradepost.gateway.upstreams import NoInstances
 from tradepost.kernel import postgres
 from tradepost.kernel.brokers.opening import NoClient
 from tradepost.kernel.brokers.port import WrongBroker
+from tradepost.kernel.keys import UnusableKey
 from tradepost.kernel.log.clocks import UnknownDatabase
 from tradepost.kernel.log.ticks import Rebased
 from tradepost.kernel.migrate import MigrationError
@@ -58,6 +59,7 @@ TOLD: Final = (
     NoClient,
     NoInstances,
     UnknownDatabase,
+    UnusableKey,
     DatabaseError,
     HalfRestored,
 )
@@ -141,13 +143,19 @@ async def check_databases(urls: Collection[str], left: Path | None) -> None:
         )
 
 
+async def connect(url: str, services: Sequence[str] = (), **options: Any) -> Any:
+    """A connection to the database at `url`, which is that of `services` where they are named. Errors: DatabaseError
+    when the server doesn't let us in."""
+    try:
+        return await asyncpg.connect(url, timeout=CONNECT_S, **options)
+    except DATABASE as error:
+        raise DatabaseError(_why(url, services, error)) from error
+
+
 async def check_database(url: str, *, restoring: bool = False) -> bool:
     """Whether there is a shop in it. Errors: DatabaseError when the server at `url` doesn't let us in, or is too old;
     HalfRestored, unless we are `restoring`."""
-    try:
-        connection = await asyncpg.connect(url, timeout=CONNECT_S)
-    except DATABASE as error:
-        raise DatabaseError(_why(url, error)) from error
+    connection = await connect(url)
     try:
         version = connection.get_server_version()
         if version.major < OLDEST:
@@ -230,12 +238,14 @@ def told(error: BaseException) -> str | None:
     return None
 
 
-def _why(url: str, error: Exception) -> str:
-    where = "the database"
+def _why(url: str, services: Sequence[str], error: Exception) -> str:
+    where, whose = "the database", f"{', '.join(services)}: " if services else ""
+    variables = "".join(f" or TRADEPOST_{name.upper()}_DATABASE_URL" for name in services[:1])
     with suppress(ValueError):
         parts = urlsplit(url)
-        where = f"the database {parts.path.lstrip('/')} at {parts.netloc.rpartition('@')[2] or 'the local socket'}"
-    return f"{where} can't be used: {_reason(error)}; see TRADEPOST_DATABASE_URL"
+        if parts.scheme in ("postgresql", "postgres"):  # of anything else nobody knows what is secret
+            where = f"the database {parts.path.lstrip('/')} at {parts.netloc.rpartition('@')[2] or 'the local socket'}"
+    return f"{whose}{where} can't be used: {_reason(error)}; see TRADEPOST_DATABASE_URL{variables}"
 
 
 def _reason(error: Any) -> str:
@@ -244,7 +254,8 @@ def _reason(error: Any) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {CONNECT_S:g} s"
     if isinstance(error, OSError):
-        return f"it can't be reached ({error.strerror or 'connection refused'})"
+        refused = isinstance(error, ConnectionRefusedError) or not error.strerror
+        return f"it can't be reached ({'connection refused' if refused else error.strerror})"
     if isinstance(error, asyncpg.PostgresError):
         return str(error)
     return "its URL is not of the form postgresql://role:password@host:5432/name"

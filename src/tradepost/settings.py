@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
+
+from tradepost.kernel.settings_error import SettingsError as SettingsError
 
 DEFAULT_PACE: Final = "5,30"
 DEFAULT_SENDER: Final = "shop@tradepost.local"
@@ -18,11 +20,8 @@ KAFKA_BOOTSTRAP: Final = "127.0.0.1:9092"
 SHARDS_LIMIT: Final = 64  # queues of one group
 PARTITIONS_LIMIT: Final = 1_000  # of one topic
 
+_BROKER: Final = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _OF_SERVICE: Final = re.compile(r"TRADEPOST_([A-Z]+)_(DATABASE_URL|URLS)")
-
-
-class SettingsError(ValueError):
-    """A variable has a value that can't be used; the message names it and says what is expected."""
 
 
 class UserSettings(msgspec.Struct, frozen=True):
@@ -148,12 +147,18 @@ def _broker(environment: Mapping[str, str]) -> BrokerSettings:
         _one_of(environment, "TRADEPOST_BROKER", ("log", "rabbitmq", "kafka")),
         environment.get("TRADEPOST_RABBITMQ_URL") or RABBITMQ_URL,
         _count(environment, "TRADEPOST_RABBITMQ_SHARDS", 1, SHARDS_LIMIT),
-        environment.get("TRADEPOST_KAFKA_BOOTSTRAP") or KAFKA_BOOTSTRAP,
+        _bootstrap(environment.get("TRADEPOST_KAFKA_BOOTSTRAP") or KAFKA_BOOTSTRAP),
         _count(environment, "TRADEPOST_KAFKA_PARTITIONS", 6, PARTITIONS_LIMIT),
         kafka_tls=tls != "off",
         kafka_authorities=None if tls in ("off", "on") else tls,
         kafka_login=_kafka_login(environment, is_private=tls != "off"),
     )
+
+
+def _bootstrap(text: str) -> str:
+    if not all(_BROKER.fullmatch(one.strip()) for one in text.split(",")):
+        raise SettingsError(f"TRADEPOST_KAFKA_BOOTSTRAP is {text!r}; expected host:port, several with commas between")
+    return text
 
 
 def _kafka_login(environment: Mapping[str, str], *, is_private: bool) -> KafkaLogin | None:
@@ -177,7 +182,7 @@ def _of_services(environment: Mapping[str, str], what: str) -> dict[str, str]:
 def _urls(service: str, text: str) -> tuple[str, ...]:
     urls = tuple(url.strip().rstrip("/") for url in text.split(",") if url.strip())
     for url in urls:
-        parts = urlsplit(url)
+        parts = _parts(url)
         if parts.username is not None:
             raise SettingsError(f"TRADEPOST_{service.upper()}_URLS names a user: services know none, leave it out")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
@@ -185,6 +190,15 @@ def _urls(service: str, text: str) -> tuple[str, ...]:
                 f"TRADEPOST_{service.upper()}_URLS has {url!r}; expected http://host:port, several with commas between"
             )
     return urls
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return urlsplit("")
+    return parts
 
 
 def _secret(environment: Mapping[str, str]) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from tests import databases
-from tradepost.cli import app
+from tradepost.cli import main
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def tradepost(database_url: str, *words: str, **environment: str) -> Called:
 
 def _ended(words: tuple[str, ...]) -> int:
     try:
-        app(words)
+        main(words)
     except SystemExit as end:
         code: Any = end.code
         return int(code or 0)

@@ -1,13 +1,17 @@
 """`tradepost log`: who is behind, what is parked and how it gets on, and how the work is cut."""
 
 import asyncio
+import socket
+from typing import Final
 
 import msgspec
+import pytest
 
 from tests.console import story as stories
 from tests.console.calling import tradepost
 from tests.console.story import Story
 
+AWAY: Final = "postgresql://nobody@127.0.0.1:1/none"
 PLACES = (
     "SELECT first_slot, last_slot FROM \"order\".cursor WHERE \"group\" = 'order' AND source = 'payment' ORDER BY 1"
 )
@@ -116,6 +120,47 @@ def test_without_a_broker_there_is_nothing_to_switch_and_no_dead_letter(story: S
 
 
 def test_a_database_that_is_not_there_is_told_in_one_line() -> None:
-    told = tradepost("postgresql://nobody@127.0.0.1:1/none", "log", "lag")
+    told = tradepost(AWAY, "log", "lag")
 
-    assert (told.code, told.err.count("\n")) == (2, 1)
+    assert (told.code, told.out) == (2, "")
+    assert told.err == (
+        "tradepost: user, product, inventory, order, payment, shipping, notification: the database none at 127.0.0.1:1 "
+        "can't be used: it can't be reached (connection refused); "
+        "see TRADEPOST_DATABASE_URL or TRADEPOST_USER_DATABASE_URL\n"
+    )
+
+
+def test_who_can_be_reached_is_shown_and_of_the_others_it_is_said_why(story: Story) -> None:
+    away = {"TRADEPOST_SHIPPING_DATABASE_URL": AWAY, "TRADEPOST_USER_DATABASE_URL": AWAY.replace("none", "people")}
+
+    told = tradepost(story.url, "log", "lag", **away)
+
+    places = [tuple(row.split()[:2]) for row in told.out.splitlines()[1:]]
+    whole = [tuple(row.split()[:2]) for row in tradepost(story.url, "log", "lag").out.splitlines()[1:]]
+    people, parcels = told.err.splitlines()
+    assert told.code == 2
+    assert people.startswith("tradepost: user: the database people at 127.0.0.1:1 can't be used: it can't be reached")
+    assert parcels.startswith("tradepost: shipping: the database none at 127.0.0.1:1 can't be used: ")
+    assert parcels.endswith("see TRADEPOST_DATABASE_URL or TRADEPOST_SHIPPING_DATABASE_URL")
+    assert places == [
+        (group, source) for group, source in whole if not {group.partition(".")[0], source} & {"shipping", "user"}
+    ]
+    assert len(whole) > len(places) > 0
+
+
+def test_nobody_is_at_the_end_of_a_log_that_cannot_be_reached(story: Story) -> None:
+    waited = tradepost(story.url, "log", "lag", "--wait", "60", TRADEPOST_USER_DATABASE_URL=AWAY)
+
+    assert (waited.code, waited.out) == (2, "")
+    assert waited.err.startswith("tradepost: user: the database none at 127.0.0.1:1 can't be used: ")
+
+
+def test_a_database_that_never_answers_is_given_up(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradepost.process.CONNECT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mute = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/mute"
+        for command in ("log parked", "events tail", "events replay product.availability"):
+            told = tradepost(story.url, *command.split(), TRADEPOST_PRODUCT_DATABASE_URL=mute)
+            assert (told.code, told.out) == (2, "")
+            assert told.err.startswith("tradepost: product: the database mute at 127.0.0.1:")
+            assert "can't be used: no answer within 0.5 s; see TRADEPOST_DATABASE_URL or TRADEPOST_PRODUCT_" in told.err

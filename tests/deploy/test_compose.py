@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.deploy.variables import DEPLOY, NAMES, PARTS, read_file, unknown
+from tests.deploy.variables import DEPLOY, NAMES, OF_SERVICES, PARTS, known, read_file, unknown
 from tradepost import settings
 from tradepost.main import Parts
 
@@ -62,6 +62,10 @@ SCHEMA: Final = {
     },
     "patternProperties": {"^x-": {}},
     "additionalProperties": False,
+}
+LEFT_OUT: Final = {
+    "TRADEPOST_DATABASE_URL",  # each service has one of its own
+    *(f"TRADEPOST_KAFKA_{what}" for what in ("TLS", "USERNAME", "PASSWORD", "SASL")),  # it is in the same network
 }
 VARIABLE: Final = re.compile(r"\$\{(\w+):([-?])([^}]*)\}")
 
@@ -126,6 +130,27 @@ def test_tradepost_knows_every_variable_and_takes_every_value(parts: dict[str, d
         read = settings.read(environment)
         assert sorted(read.databases) == sorted(read.urls) == sorted(NAMES)
         assert read.broker.kind == "rabbitmq"
+
+
+def test_every_setting_is_passed_on_or_left_out_on_purpose(parts: dict[str, dict[str, Any]]) -> None:
+    for part in parts.values():
+        assert set(part["environment"]) == (known() | OF_SERVICES) - LEFT_OUT
+    assert known() >= LEFT_OUT
+
+
+def test_a_default_of_the_file_is_that_of_the_code(parts: dict[str, dict[str, Any]]) -> None:
+    given = dict.fromkeys(("TRADEPOST_SECRET", "POSTGRES_PASSWORD", "RABBITMQ_PASSWORD"), "0" * 64)
+    given |= {"TRADEPOST_BROKER": "rabbitmq", "TRADEPOST_ADMIN_PASSWORD": "of the first administrator"}
+    for part in parts.values():
+        whole = {name: filled_in(value, given) for name, value in part["environment"].items()}
+        without = {name: whole[name] for name, value in part["environment"].items() if ":-" not in value}
+        assert len(without) < len(whole)
+        assert settings.read(without) == settings.read(whole)
+
+
+def test_all_that_can_be_given_is_in_the_example() -> None:
+    names = {match[0] for match in VARIABLE.findall((DEPLOY / "compose.yaml").read_text())}
+    assert names | {"COMPOSE_PROFILES"} == read_file(DEPLOY / "compose.env.example").keys()
 
 
 def test_an_unknown_variable_would_be_noticed() -> None:

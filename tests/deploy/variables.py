@@ -30,11 +30,16 @@ class Asked(Mapping[str, str]):
         return 0
 
 
-def unknown(environment: Mapping[str, str]) -> list[str]:
-    """The variables that nothing would read."""
+def known() -> set[str]:
+    """Every variable that is a setting, but for those of single services."""
     asked = Asked()
     settings.read(asked)
-    return sorted(environment.keys() - asked.names - OF_SERVICES)
+    return asked.names
+
+
+def unknown(environment: Mapping[str, str]) -> list[str]:
+    """The variables that nothing would read."""
+    return sorted(environment.keys() - known() - OF_SERVICES)
 
 
 def read_file(path: Path) -> dict[str, str]:

@@ -21,6 +21,9 @@ from typing import Any, Final
 
 import asyncpg
 
+from tradepost import process
+from tradepost.console.trouble import Trouble
+
 LOCK_TIMEOUT: Final = "1s"  # writers queue behind us while we wait, so we give up soon and try again
 PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0, 5.0)
 PAUSED: Final = "5s"  # when this process is stopped while it holds the locks, the server frees them
@@ -38,8 +41,8 @@ FROM pg_control_system(), pg_database WHERE datname = current_database()
 _LOCK: Final = "LOCK TABLE {events}, log.tick IN SHARE MODE"
 
 
-class CutError(Exception):
-    """There is no moment without writers to be had; the message is one line."""
+class CutError(Trouble):
+    """There is no moment without writers to be had."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +64,17 @@ class Store:
 async def open_stores(
     urls: Mapping[str, str], session: Mapping[str, str] | None = None, **options: Any
 ) -> AsyncIterator[tuple[Store, ...]]:
-    """The distinct databases among `urls`, which are by service; `options` are for the readers."""
+    """The distinct databases among `urls`, which are by service; `options` are for the readers. Errors:
+    DatabaseError."""
     async with AsyncExitStack() as stack:
         homes: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
         for service, url in urls.items():
-            homes[await identity(url)].append(service)
+            homes[await identity(url, service)].append(service)
         stores = []
         for _, services in sorted(homes.items()):
             url = urls[services[0]]
-            reader = await _connected(stack, url, {**_READING, **(session or {})}, **options)
-            locker = await _connected(stack, url, {**_LOCKING, **(session or {})})
+            reader = await _connected(stack, url, services, {**_READING, **(session or {})}, **options)
+            locker = await _connected(stack, url, services, {**_LOCKING, **(session or {})})
             stores.append(Store(url, tuple(services), reader, locker))
         yield tuple(stores)
 
@@ -123,15 +127,17 @@ async def _freeze(stack: AsyncExitStack, store: Store) -> None:
     await store.reader.fetchval("SELECT pg_current_snapshot()")  # the first statement takes the snapshot
 
 
-async def _connected(stack: AsyncExitStack, url: str, session: Mapping[str, str], **options: Any) -> Any:
-    connection = await asyncpg.connect(url, server_settings=dict(session), **options)
+async def _connected(
+    stack: AsyncExitStack, url: str, services: Sequence[str], session: Mapping[str, str], **options: Any
+) -> Any:
+    connection = await process.connect(url, services, server_settings=dict(session), **options)
     stack.push_async_callback(connection.close)
     return connection
 
 
-async def identity(url: str) -> tuple[str, ...]:
-    """What tells the database at `url` from every other."""
-    connection = await asyncpg.connect(url)
+async def identity(url: str, service: str) -> tuple[str, ...]:
+    """What tells the database at `url`, which is that of `service`, from every other. Errors: DatabaseError."""
+    connection = await process.connect(url, [service])
     try:
         return tuple(await connection.fetchrow(_IDENTITY))
     finally:

@@ -1,6 +1,5 @@
 """`tradepost import`."""
 
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -16,14 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from tradepost import settings
-from tradepost.console.instance import Instance, InstanceError, find_instance
+from tradepost.console.instance import Instance, find_instance
 from tradepost.console.progress import Done, progress
+from tradepost.console.trouble import failing
 from tradepost.console.upload import send_file
-from tradepost.settings import SettingsError
 
 CHUNK: Final = 64 * 1024  # bytes
 REJECTED: Final = 1
-FAILED: Final = 2
 SHOWN: Final = 20  # rejections on the screen, unless all of them go to a file
 
 File = Annotated[Path, Parameter(validator=ExistingPath(exists=True, dir_okay=False))]
@@ -71,11 +69,8 @@ def import_(
         Write the whole report into this file, as JSON lines.
     """
     query = {"currency": currency.upper(), **({"dry_run": "true"} if dry_run else {})}
-    try:
+    with failing():
         return uvloop.run(_import(find_instance(settings.read()), file, query, report))
-    except (InstanceError, SettingsError, OSError) as error:
-        print(f"tradepost: {error}", file=sys.stderr)
-        return FAILED
 
 
 async def _import(instance: Instance, path: Path, query: Mapping[str, str], report: Path | None) -> int:

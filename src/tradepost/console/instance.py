@@ -1,6 +1,7 @@
 """The instance that a command works on: its address, its database, and a token to work with."""
 
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -11,21 +12,23 @@ from typing import Final
 
 import msgspec
 
+from tradepost.console.trouble import Trouble
 from tradepost.kernel.auth import TTL_S, Signer
 from tradepost.kernel.clock import now
 from tradepost.kernel.keys import CURRENT, load_or_create_keys
-from tradepost.kernel.postgres import find_running
+from tradepost.kernel.postgres import find_running, find_secret
 from tradepost.main import ISSUER, KEYS, SERVICES
 from tradepost.process import Whereabouts
 from tradepost.settings import Settings
 
 NAMES: Final = tuple(service.name for service in SERVICES)
 CONSOLE: Final = "00000000-0000-7000-8000-000000000001"  # who acts when the command line does
+HTTP: Final = re.compile(r"https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[!-~]*)?")
 LOGIN_S: Final = 30.0
 RENEW: Final = timedelta(seconds=TTL_S / 2)
 
 
-class InstanceError(Exception):
+class InstanceError(Trouble):
     """There is no instance to work on, or it doesn't let us in; the message is one line."""
 
 
@@ -59,6 +62,8 @@ class Instance:
 def find_instance(settings: Settings, environment: Mapping[str, str] = os.environ) -> Instance:
     """Where `TRADEPOST_URL` says, or the one that runs on the data folder. Errors: InstanceError."""
     given = environment.get("TRADEPOST_URL")
+    if given and not HTTP.fullmatch(given):
+        raise InstanceError(f"TRADEPOST_URL is {given!r}; expected something like http://127.0.0.1:8000")
     return Instance((given or _url_in(settings.data)).rstrip("/"), settings.data, environment)
 
 
@@ -74,6 +79,17 @@ def database_urls(settings: Settings) -> dict[str, str]:
     """Each service's database, as its owner, by the service's name. Errors: InstanceError."""
     shared = None if set(settings.databases) >= set(NAMES) else database_url(settings)
     return {name: settings.databases.get(name) or str(shared) for name in NAMES}
+
+
+def secret_of(settings: Settings) -> str:
+    """The secret of the installation, which a command never makes. Errors: InstanceError, PostgresError."""
+    found = settings.secret or find_secret(settings.data)
+    if found is None:
+        raise InstanceError(
+            f"there is no secret in {settings.data}: set TRADEPOST_SECRET to that of the shop, "
+            "or TRADEPOST_DATA to its folder"
+        )
+    return found
 
 
 def staff_token(data: Path) -> str:
@@ -97,6 +113,8 @@ def log_in(url: str, email: str, password: str) -> str:
         raise InstanceError(f"{url} does not let {email} in: {error.code} {error.reason}") from error
     except OSError as error:
         raise InstanceError(f"{url} does not answer: {error}") from error
+    except msgspec.DecodeError as error:
+        raise InstanceError(f"{url} is no Tradepost: {error}") from error
 
 
 def _url_in(data: Path) -> str:

@@ -9,20 +9,33 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from tradepost import settings
-from tradepost.console.databases import failing
 from tradepost.console.instance import InstanceError
+from tradepost.console.trouble import failing
 from tradepost.kernel.keys import CURRENT, PREVIOUS, load_or_create_keys, rotate_keys
 from tradepost.main import KEYS
 
 EXAMPLES: Final = """Examples:
   tradepost keys list
   TRADEPOST_DATA=/srv/shop tradepost keys rotate
+
+`tradepost keys COMMAND --help` says more."""
+LIST_EXAMPLES: Final = """Ends with 2 when there are none, or a file is damaged.
+
+Examples:
+  tradepost keys list
+  TRADEPOST_DATA=/srv/shop tradepost keys list"""
+ROTATE_EXAMPLES: Final = """Ends with 2 when there is no key to replace, or a file is damaged.
+
+Examples:
+  TRADEPOST_DATA=/srv/shop tradepost keys rotate
   tradepost keys rotate --revoke    the key was seen by others"""
 
-keys: Final = App(name="keys", help="The keys that sign access tokens.", help_format="plaintext")
+keys: Final = App(
+    name="keys", help="The keys that sign access tokens.", help_format="plaintext", help_epilogue=EXAMPLES
+)
 
 
-@keys.command(name="list", help_epilogue=EXAMPLES)
+@keys.command(name="list", help_epilogue=LIST_EXAMPLES)
 def list_() -> None:
     """Show the names of the keys in the data folder, and since when each has its part."""
     with _opened() as folder:
@@ -32,7 +45,7 @@ def list_() -> None:
             print(f"{found.previous.kid}  is still good, replaced {_written_at(folder / PREVIOUS)}")
 
 
-@keys.command(help_epilogue=EXAMPLES)
+@keys.command(help_epilogue=ROTATE_EXAMPLES)
 def rotate(*, revoke: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Make a new key. Start all that runs `user` again afterwards: it signs with it from then on. Tokens that were
     signed with the key so far stay good until they end.
@@ -56,10 +69,7 @@ def _opened() -> Iterator[Path]:
         folder = settings.read().data / KEYS
         if not (folder / CURRENT).exists():
             raise InstanceError(f"there are no keys in {folder}: set TRADEPOST_DATA to the folder of the instance")
-        try:
-            yield folder
-        except ValueError as error:
-            raise InstanceError(str(error)) from error
+        yield folder
 
 
 def _written_at(path: Path) -> str:

@@ -19,6 +19,10 @@ PREVIOUS: Final = "signing-previous.pem"
 COORDINATE: Final = 32  # bytes, on P-256
 
 
+class UnusableKey(ValueError):
+    """A file of keys or secrets can't be used; the message is one line that names it."""
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     """A private key as PEM, the public one, and the name they go by: the RFC 7638 thumbprint."""
@@ -43,7 +47,7 @@ class Keys:
 
 def load_or_create_keys(folder: Path) -> Keys:
     """The keys in `folder`, the first of which is made when there is none; of several processes that start at once
-    one makes it. Errors: ValueError when a file isn't a P-256 key."""
+    one makes it. Errors: UnusableKey when a file isn't a P-256 key."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (folder / CURRENT).exists():
         fresh = _write_beside(folder / CURRENT, _new_pem())
@@ -102,11 +106,11 @@ def _read(path: Path) -> SigningKey:
     try:
         private = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ValueError(f"{path} is not a private key: {error}") from error
+        raise UnusableKey(f"{path} is not a private key: restore it from a backup ({error})") from error
     public = private.public_key()
     if isinstance(public, ec.EllipticCurvePublicKey) and isinstance(public.curve, ec.SECP256R1):
         return SigningKey(thumbprint(public), pem, public)
-    raise ValueError(f"{path} is not a P-256 key")
+    raise UnusableKey(f"{path} is not a P-256 key: restore it from a backup")
 
 
 def _write_beside(path: Path, content: bytes) -> Path:

@@ -12,11 +12,12 @@ from aiosmtpd.smtp import SMTP
 
 from tests.services.user.house import PASSWORD, House
 from tradepost.kernel.clock import now
+from tradepost.kernel.mail import mail_server_of
 from tradepost.kernel.telemetry import MESSAGES
 from tradepost.services.user.desk import Desk
 from tradepost.services.user.domain.letter import FIRST_PAUSE
 from tradepost.services.user.jobs import send_letters
-from tradepost.services.user.providers import Smtp, smtp_of
+from tradepost.services.user.providers import Smtp
 from tradepost.services.user.queries.session import revoked_sessions
 
 NEW = "another fine password"
@@ -196,7 +197,7 @@ async def mailbox() -> AsyncIterator[Mailbox]:
 
 
 def with_mail(house: House, port: int) -> Desk:
-    return replace(house.desk, smtp=smtp_of(f"smtp://127.0.0.1:{port}", "shop@shop.test"))
+    return replace(house.desk, smtp=Smtp(server=mail_server_of(f"smtp://127.0.0.1:{port}"), sender="shop@shop.test"))
 
 
 async def test_letters_go_to_the_mail_server_once(house: House, mailbox: Mailbox) -> None:
@@ -278,11 +279,3 @@ async def test_a_letter_with_an_expired_link_is_not_sent(house: House, mailbox: 
 
     assert [letter["status"] for letter in await house.letters("ada@shop.test")] == ["expired"]
     assert mailbox.letters == []
-
-
-def test_mail_servers_are_named_by_a_url() -> None:
-    assert smtp_of("smtps://u%40x:p%2Fw@mail.test", "shop@shop.test") == Smtp(
-        host="mail.test", port=465, is_tls=True, username="u@x", password="p/w", sender="shop@shop.test"
-    )
-    with pytest.raises(ValueError, match="TRADEPOST_SMTP_URL"):
-        smtp_of("mail.test", "shop@shop.test")

@@ -11,11 +11,13 @@ from tradepost.kernel.database import Database
 from tradepost.kernel.http.openapi import document
 from tradepost.kernel.keys import keys_of
 from tradepost.kernel.log.watch import Watch
+from tradepost.kernel.mail import mail_server_of
 from tradepost.kernel.service import Room
 from tradepost.services.user import service
 from tradepost.services.user.desk import ISSUER
 from tradepost.services.user.opening import load_or_create_key
-from tradepost.settings import UserSettings, read
+from tradepost.services.user.providers import Smtp
+from tradepost.settings import DEFAULT_SENDER, UserSettings, read
 
 
 def room(db: Database, data: Path, settings: UserSettings) -> Room:
@@ -33,6 +35,12 @@ async def test_keys_and_administrator_outlive_a_restart(db: Database, tmp_path: 
     assert (first.first_admin[0], len(first.first_admin[1]), second.first_admin) == ("admin@shop.test", 20, None)
     assert first.key == second.key
     assert first.smtp is None
+
+
+async def test_letters_go_where_the_url_says(db: Database, tmp_path: Path) -> None:
+    url = "smtp+starttls://me:p%2Fw@mail.test"
+    async with service.open(room(db, tmp_path, UserSettings("admin@shop.test", None, smtp_url=url))) as desk:
+        assert desk.smtp == Smtp(server=mail_server_of(url), sender=DEFAULT_SENDER)
 
 
 async def test_a_mail_server_that_makes_no_sense_stops_the_start(db: Database, tmp_path: Path) -> None:

@@ -1,17 +1,15 @@
 """`tradepost audit`."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Final
 
 from tradepost import settings
-from tradepost.console.audit.examine import TROUBLES, audit
-from tradepost.console.instance import InstanceError, database_urls
-from tradepost.settings import SettingsError
+from tradepost.console.audit.examine import audit
+from tradepost.console.instance import database_urls
+from tradepost.console.trouble import failing
 
 WAIT_S: Final = 60.0
-FAILED: Final = 2
 
 
 def command(*, wait: float = WAIT_S, journal: Path | None = None) -> None:
@@ -27,9 +25,6 @@ def command(*, wait: float = WAIT_S, journal: Path | None = None) -> None:
     journal
         The journal of a simulation: each order that was answered must exist once, with its total.
     """
-    try:
+    with failing():
         code = asyncio.run(audit(database_urls(settings.read()), journal=journal, wait_s=wait, echo=print))
-    except (InstanceError, SettingsError, *TROUBLES) as error:
-        print(f"tradepost: {error}", file=sys.stderr)
-        raise SystemExit(FAILED) from None
     raise SystemExit(code)

@@ -7,19 +7,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-import asyncpg
-
 from tradepost.console.audit import drained, log, messages, money, orders, outcomes, parcels, provider, stock
 from tradepost.console.audit.check import Check, Finding, run
-from tradepost.console.audit.journal import Answered, JournalError, compare, read
+from tradepost.console.audit.journal import Answered, compare, read
 from tradepost.console.audit.scratch import gathered
 from tradepost.console.audit.table import show
-from tradepost.console.backup.programs import ProgramError
-from tradepost.console.cut import CutError, Store, cut, open_stores, snapshots
+from tradepost.console.cut import Store, cut, open_stores, snapshots
 from tradepost.console.databases import LOG_IS_CUT
-from tradepost.kernel.postgres import PostgresError
 
-TROUBLES: Final = (CutError, JournalError, PostgresError, ProgramError, OSError, asyncpg.PostgresError)
 POLL_S: Final = 0.25
 TIMEOUT_S: Final = 600.0  # for one statement
 VIOLATED: Final = 1
@@ -52,7 +47,7 @@ _ORDERS: Final = 'SELECT count(*) FROM "order".orders'
 async def audit(urls: Mapping[str, str], *, journal: Path | None, wait_s: float, echo: Callable[[str], None]) -> int:
     """Wait up to `wait_s` until all is done, check everything in the services' databases at `urls`, whose roles may
     read all of them, and print what was found line by line. The exit code: 1 when anything is violated.
-    Errors: TROUBLES."""
+    Errors: Trouble, DatabaseError, PostgresError, OSError."""
     answered = None if journal is None else read(journal)
     async with open_stores(urls, _SESSION, command_timeout=TIMEOUT_S) as stores:
         findings, count = await _when_drained(stores, answered, monotonic() + wait_s)

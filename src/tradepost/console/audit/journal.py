@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from tradepost.console.audit.check import Check, Finding, run
+from tradepost.console.trouble import Trouble
 
 ORDERS: Final = "/order/orders"
 
@@ -36,8 +37,8 @@ _ONE: Final = Check(
 )
 
 
-class JournalError(Exception):
-    """The file is no journal; the message is one line."""
+class JournalError(Trouble):
+    """The file is no journal."""
 
 
 class _Line(msgspec.Struct, frozen=True):

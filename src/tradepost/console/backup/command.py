@@ -1,38 +1,17 @@
 """`tradepost backup` and `tradepost restore`."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
-
 from tradepost import settings
 from tradepost.console.backup import make
 from tradepost.console.backup import restore as making
-from tradepost.console.backup.manifest import BackupError
-from tradepost.console.backup.programs import ProgramError
-from tradepost.console.cut import CutError
-from tradepost.console.instance import InstanceError
-from tradepost.kernel.migrate import MigrationError
-from tradepost.kernel.postgres import PostgresError
-from tradepost.process import DatabaseError
-from tradepost.settings import Settings, SettingsError
+from tradepost.console.trouble import failing, say
+from tradepost.settings import Settings
 
 FAILED: Final = 1
-TOLD: Final = (
-    BackupError,
-    CutError,
-    DatabaseError,
-    InstanceError,
-    MigrationError,
-    PostgresError,
-    ProgramError,
-    SettingsError,
-    OSError,
-    asyncpg.PostgresError,
-)
 
 
 def backup(folder: Path, /) -> None:
@@ -62,14 +41,11 @@ def restore(folder: Path, /) -> None:
 
 
 def _run(work: Callable[[Settings], Coroutine[Any, Any, object]]) -> None:
-    try:
-        asyncio.run(work(settings.read()))
-    except TOLD as error:
-        print(f"tradepost: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
-        raise SystemExit(FAILED) from None
-    except KeyboardInterrupt:
-        print("tradepost: stopped; nothing was left behind", file=sys.stderr)
-        raise SystemExit(FAILED) from None
+    with failing(FAILED):
+        try:
+            asyncio.run(work(settings.read()))
+        except KeyboardInterrupt:
+            raise SystemExit(say("stopped; nothing was left behind", FAILED)) from None
 
 
 def _say(line: str) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from tradepost.console.trouble import Trouble
 from tradepost.main import KEYS, SERVICES
 
 NAME: Final = "manifest.json"
@@ -20,8 +21,8 @@ SECRET: Final = "secret"  # noqa: S105 - a file of the data folder
 FOLDERS: Final = (KEYS, *(service.name for service in SERVICES))  # of the data folder: keys, and what services keep
 
 
-class BackupError(Exception):
-    """A backup can't be made or used; the message is one line that says what to do."""
+class BackupError(Trouble):
+    """A backup can't be made or used; the message says what to do."""
 
 
 class File(msgspec.Struct, frozen=True):

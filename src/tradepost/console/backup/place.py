@@ -60,7 +60,7 @@ async def targets(urls: Mapping[str, str]) -> AsyncIterator[tuple[Target, ...]]:
         homes: dict[tuple[str, ...], list[str]] = {}
         for service, url in urls.items():
             await check_database(url, restoring=True)
-            homes.setdefault(await identity(url), []).append(service)
+            homes.setdefault(await identity(url, service), []).append(service)
         found = []
         for services in homes.values():
             connection = await asyncpg.connect(urls[services[0]])

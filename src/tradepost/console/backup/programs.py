@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from tradepost.console.trouble import Trouble
 from tradepost.kernel.postgres.account import Account
 from tradepost.kernel.postgres.installation import Installation, find_installation
 
@@ -17,7 +18,7 @@ UNKNOWN: Final = 'unrecognized configuration parameter "transaction_timeout"'
 KNOWN_SINCE: Final = 17
 
 
-class ProgramError(Exception):
+class ProgramError(Trouble):
     """A program has failed; the message is its first complaint."""
 
 

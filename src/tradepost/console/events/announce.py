@@ -6,8 +6,9 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from tradepost import settings
-from tradepost.console.databases import Unknown, as_service, failing, say
+from tradepost.console.databases import as_service
 from tradepost.console.progress import progress
+from tradepost.console.trouble import Unknown, failing, say
 from tradepost.kernel.database import Database
 from tradepost.kernel.events import Cause
 from tradepost.kernel.ids import new_id

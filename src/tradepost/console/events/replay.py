@@ -4,7 +4,8 @@ import asyncio
 from typing import Final
 
 from tradepost import settings
-from tradepost.console.databases import LOG_IS_CUT, as_service, clocks, failing, group_named, say
+from tradepost.console.databases import LOG_IS_CUT, as_service, clocks, group_named
+from tradepost.console.trouble import failing, say
 from tradepost.kernel.log.replay import NotRebuildable
 from tradepost.kernel.log.replay import replay as read_again
 

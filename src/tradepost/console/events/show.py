@@ -7,10 +7,11 @@ import msgspec
 from cyclopts import Parameter
 
 from tradepost import settings
-from tradepost.console.databases import Connections, Unknown, connected, failing
+from tradepost.console.databases import Connections, connected
 from tradepost.console.events.facts import facts, plain
 from tradepost.console.events.reading import Logged, caused_by, find
 from tradepost.console.events.taking import Taking, takings
+from tradepost.console.trouble import Unknown, failing
 from tradepost.kernel.brokers import envelope
 from tradepost.kernel.ids import is_id
 

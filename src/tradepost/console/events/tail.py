@@ -7,10 +7,11 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from tradepost import settings
-from tradepost.console.databases import Unknown, connected, failing
+from tradepost.console.databases import connected
 from tradepost.console.events.facts import facts, plain
 from tradepost.console.events.following import Follower
 from tradepost.console.events.reading import PUBLISHERS, Logged, newest
+from tradepost.console.trouble import Unknown, failing
 from tradepost.contracts import FACTS
 from tradepost.kernel.brokers import envelope
 
@@ -47,7 +48,7 @@ def tail(
     json
         One line of JSON per event: its envelope, as a broker carries it.
     """
-    with failing():
+    with failing(stopped=0):
         if type_ is not None and type_ not in {fact.type for fact in FACTS}:
             raise Unknown(f"there is no event type {type_!r}; they are such as order.created")
         sources = [name for name in PUBLISHERS if publisher in (None, name)]

@@ -12,10 +12,11 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tradepost import settings
-from tradepost.console.databases import Connections, Unknown, connected, failing
+from tradepost.console.databases import Connections, connected
 from tradepost.console.events.facts import facts, plain
 from tradepost.console.events.reading import Logged, about, caused_by, in_order
 from tradepost.console.events.taking import PARKED, WAITING, Taking, takings
+from tradepost.console.trouble import Unknown, failing
 from tradepost.kernel.ids import is_id
 
 PLAIN_WIDTH: Final = 1_000

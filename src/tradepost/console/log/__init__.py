@@ -19,7 +19,7 @@ EXAMPLES: Final = """Examples:
   tradepost log rebase
 
 `tradepost log COMMAND --help` says more."""
-LAG_EXAMPLES: Final = """Ends with 1 when the time is over and somebody is still behind, with 2 when it could not look.
+LAG_EXAMPLES: Final = """Ends with 1 when the time is over and somebody is behind, with 2 when it could not see all.
 
 Examples:
   tradepost log lag
@@ -73,6 +73,12 @@ Examples:
   tradepost log recover
   tradepost log lag --wait 600"""
 
+REBASE_EXAMPLES: Final = """Ends with 1 when it could not.
+
+Examples:
+  TRADEPOST_DATA=/srv/shop tradepost log rebase
+  TRADEPOST_DATABASE_URL=postgresql://tradepost:secret@db.internal/shop tradepost log rebase"""
+
 log: Final = App(name="log", help="The event log.", help_format="plaintext", help_epilogue=EXAMPLES)
 log.command(lag, help_epilogue=LAG_EXAMPLES)
 log.command(parked, help_epilogue=PARKED_EXAMPLES)
@@ -84,4 +90,4 @@ log.command(dead, help_epilogue=DEAD_EXAMPLES)
 log.command(redrive, help_epilogue=REDRIVE_EXAMPLES)
 log.command(switch, help_epilogue=SWITCH_EXAMPLES)
 log.command(recover, help_epilogue=RECOVER_EXAMPLES)
-log.command(rebase)
+log.command(rebase, help_epilogue=REBASE_EXAMPLES)

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tradepost import settings
-from tradepost.console.databases import GROUPS, Unknown, failing, group_named, say
+from tradepost.console.databases import GROUPS, group_named
+from tradepost.console.trouble import Unknown, failing, say
 from tradepost.kernel.brokers.dead import KeepsDeadLetters
 from tradepost.kernel.brokers.opening import open_broker
 from tradepost.kernel.brokers.port import Topology

@@ -13,8 +13,9 @@ from rich.live import Live
 from rich.table import Table
 
 from tradepost import settings
-from tradepost.console.databases import Connections, connected, failing, say
+from tradepost.console.databases import Connections, reached
 from tradepost.console.log.standing import Standing, late, measured, standings
+from tradepost.console.trouble import FAILED, STOPPED, failing, say
 from tradepost.kernel.log.lag import RELAY
 
 WAIT_S: Final = 60.0
@@ -29,31 +30,36 @@ def lag(
     wait: Annotated[list[float] | None, Parameter(consume_multiple=(0, 1), negative=())] = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Show for every group, and for every relay, how far it is behind each log that it reads.
+    """Show for every group, and for every relay, how far it is behind each log that it reads. Of databases that can't
+    be reached it says so, and shows the rest.
 
     Parameters
     ----------
     watch
         Look again every second, with the events taken in per second, until Ctrl-C.
     wait
-        Return as soon as everyone is at the end; after so many seconds, 60 if none are given, give up.
+        Return as soon as everyone is at the end; after so many seconds, 60 if none are given, give up. A database that
+        can't be reached ends it at once.
     json
         One line of JSON per group and log.
     """
-    with failing():
+    with failing(stopped=0 if watch else STOPPED):
         seconds = None if wait is None else (wait[0] if wait else WAIT_S)
         code = asyncio.run(_lag(watch=watch, wait_s=seconds, json=json))
     raise SystemExit(code)
 
 
 async def _lag(*, watch: bool, wait_s: float | None, json: bool) -> int:
-    async with connected(settings.read()) as connections:
+    async with reached(settings.read()) as found:
+        for trouble in found.troubles:
+            say(trouble)
         if wait_s is not None:
-            return await _wait(connections, wait_s)
-        if watch:
-            await _watch(connections, json=json)
-        _print(await standings(connections), json=json)
-        return 0
+            return FAILED if found.troubles else await _wait(found.connections, wait_s)
+        if watch and found.connections:
+            await _watch(found.connections, json=json)
+        if found.connections:
+            _print(await standings(found.connections), json=json)
+        return FAILED if found.troubles else 0
 
 
 async def _wait(connections: Connections, seconds: float) -> int:

@@ -10,7 +10,8 @@ import msgspec
 from cyclopts import Parameter
 
 from tradepost import settings
-from tradepost.console.databases import GROUPS, Unknown, as_service, failing, group_named, say
+from tradepost.console.databases import GROUPS, as_service, group_named
+from tradepost.console.trouble import Unknown, failing, say
 from tradepost.kernel.log import parked as store
 from tradepost.kernel.log.parked import Parked
 from tradepost.main import SERVICES

@@ -1,31 +1,26 @@
 """`tradepost log rebase`."""
 
 import asyncio
-import sys
 from typing import Final
-
-import asyncpg
 
 from tradepost import process, settings
 from tradepost.console.instance import NAMES, InstanceError
+from tradepost.console.trouble import failing
 from tradepost.kernel.log.rebase import rebase as close_and_open
-from tradepost.kernel.postgres import PostgresError
-from tradepost.settings import Settings, SettingsError
+from tradepost.settings import Settings
 
 FAILED: Final = 1
 
 
 def rebase() -> None:
     """After a dump and restore: close the old epoch of the log and open a new one. Stop the services first."""
-    try:
+    with failing(FAILED):
         room = settings.read()
         _refuse_vacant(room)
         with process.backing(room, NAMES, NAMES, embedded=True) as backing:
             urls = sorted(set(backing.databases.values()))
+            asyncio.run(process.check_databases(urls, backing.left))
             done = [asyncio.run(close_and_open(url, readers=[r for r in urls if r != url])) for url in urls]
-    except (InstanceError, PostgresError, SettingsError, OSError, asyncpg.PostgresError) as error:
-        print(f"tradepost: {error}", file=sys.stderr)
-        raise SystemExit(FAILED) from None
     opened = [rebasing.epoch for rebasing in done if rebasing.epoch is not None]
     if not opened:
         print("the log is in the cluster that it was written in: nothing to do")

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from tradepost import settings
-from tradepost.console.databases import as_service, clocks, failing, group_named, say
+from tradepost.console.databases import as_service, clocks, group_named
+from tradepost.console.trouble import failing, say
 from tradepost.kernel.log import cursor, slots
 from tradepost.kernel.log.cursor import Place
 from tradepost.kernel.log.slots import SlotsError

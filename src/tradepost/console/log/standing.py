@@ -45,13 +45,15 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 async def readers(connections: Connections) -> list[Reader]:
-    """All groups in all logs that they subscribe to, and the relays that there are."""
+    """All groups in all logs that they subscribe to, and the relays that there are, as far as their databases are among
+    the `connections`."""
     found = [
         Reader(group.name, source, service, tuple(group.of(source)))
         for service, group in GROUPS.values()
         for source in group.sources()
+        if service in connections and source in connections
     ]
-    for name in [service.name for service in SERVICES]:
+    for name in [service.name for service in SERVICES if service.name in connections]:
         if await connections[name].fetchval(_RELAYED.format(schema=name), name, RELAY):
             found += [Reader(RELAY, name, name, None)]
     return found

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tradepost import settings
-from tradepost.console.databases import connected, failing, say
+from tradepost.console.databases import connected
+from tradepost.console.trouble import failing, say
 from tradepost.kernel.brokers.switch import Home, NotYet, back_to_log, look_again
 from tradepost.main import SERVICES
 from tradepost.settings import Settings

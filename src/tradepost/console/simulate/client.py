@@ -13,6 +13,7 @@ from yarl import URL
 
 from tradepost.console.instance import Instance
 from tradepost.console.simulate.journal import Journal
+from tradepost.console.trouble import Trouble
 
 ATTEMPT_S: Final = 60.0
 PATIENCE_S: Final = 120.0  # with one request, over all of its attempts
@@ -24,11 +25,11 @@ JSON: Final = "application/json"
 ORDERS: Final = "/order/orders"
 
 
-class NoOutcome(Exception):
+class NoOutcome(Trouble):
     """Asked again and again, the server did not tell what became of it."""
 
 
-class ServerGone(Exception):
+class ServerGone(Trouble):
     """Asked again and again, the server did not answer at all: there is no point in going on."""
 
 

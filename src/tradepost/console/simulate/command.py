@@ -1,6 +1,5 @@
 """`tradepost simulate`: from the file to the figures, and then the audit."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +13,23 @@ from cyclopts.validators import Path as ExistingPath
 from rich.console import Console
 
 from tradepost import settings
-from tradepost.console.audit.examine import TROUBLES, audit
-from tradepost.console.instance import Instance, InstanceError, database_urls, find_instance
+from tradepost.console.audit.examine import audit
+from tradepost.console.instance import Instance, database_urls, find_instance
 from tradepost.console.progress import progress
 from tradepost.console.simulate import report
-from tradepost.console.simulate.client import Client, NoOutcome, ServerGone, open_client
+from tradepost.console.simulate.client import Client, open_client
 from tradepost.console.simulate.journal import Journal, open_journal
-from tradepost.console.simulate.log import LogError, OrderLog, read_log
+from tradepost.console.simulate.log import OrderLog, read_log
 from tradepost.console.simulate.play import Outcomes, Play
 from tradepost.console.simulate.settlement import Settlement, settle
 from tradepost.console.simulate.shop import set_up
+from tradepost.console.trouble import FAILED, failing
 from tradepost.kernel.ids import new_id
-from tradepost.settings import Settings, SettingsError
+from tradepost.settings import Settings
 
 CONNECTIONS: Final = 64
 STOCK_FACTOR: Final = 0.9
 WAIT_S: Final = 120.0
-FAILED: Final = 2
-TOLD: Final = (LogError, InstanceError, NoOutcome, ServerGone, SettingsError, *TROUBLES)
 
 File = Annotated[Path, Parameter(validator=ExistingPath(exists=True, dir_okay=False))]
 
@@ -80,15 +78,12 @@ def simulate(
         Seconds to wait until the last order is paid or cancelled.
     """
     options = _Options(connections, rate, stock_factor, wait, run or new_id()[-12:], journal)
-    try:
+    with failing():
         log = read_log(file, limit)
         room = settings.read()
         instance = find_instance(room)
         print(f"Run {options.run}: {report.plan(log)}", flush=True)
         return uvloop.run(_run(instance, log, options, room))
-    except TOLD as error:
-        print(f"tradepost: {error}", file=sys.stderr)
-        return FAILED
 
 
 async def _run(instance: Instance, log: OrderLog, options: _Options, room: Settings) -> int:

@@ -14,6 +14,8 @@ from typing import Final, TextIO
 
 import msgspec
 
+from tradepost.console.trouble import Trouble
+
 COLUMNS: Final = frozenset(
     {"InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"}
 )
@@ -30,8 +32,8 @@ POSITIVE: Final = "positive_quantity_in_a_cancellation"
 TOO_MANY: Final = "quantity_too_large"
 
 
-class LogError(Exception):
-    """The file is no order log; the message is one line."""
+class LogError(Trouble):
+    """The file is no order log."""
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):

@@ -16,7 +16,7 @@ class NoClient(ImportError):
 
 
 def open_broker(settings: "BrokerSettings", topology: Topology) -> Broker | None:
-    """What carries the events of `topology`, None when that is the log itself. Errors: NoClient."""
+    """What carries the events of `topology`, None when that is the log itself. Errors: NoClient, SettingsError."""
     if settings.kind == "log":
         return None
     try:

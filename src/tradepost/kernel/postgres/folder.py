@@ -59,12 +59,22 @@ class InstanceLock:
 
 def read_secret(data: Path) -> str:
     """64 hexadecimal digits, made at the first start; whatever needs a key derives it from them."""
+    found = find_secret(data)
+    if found is not None:
+        return found
+    data.mkdir(mode=0o711, parents=True, exist_ok=True)
+    _write_private(data / "secret", secrets.token_hex(32))
+    return (data / "secret").read_text()
+
+
+def find_secret(data: Path) -> str | None:
+    """The secret as `read_secret` has it, None where none was made yet. Errors: PostgresError when it is damaged, or
+    gone while there is a database that only it opens."""
     path = data / "secret"
     if not path.exists():
         if (data / "postgres").exists():
             raise PostgresError(f"{path} is missing, and only it opens {data / 'postgres'}: restore it from a backup")
-        path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        _write_private(path, secrets.token_hex(32))
+        return None
     secret = path.read_text()
     if not re.fullmatch(r"[0-9a-f]{64}", secret):
         raise PostgresError(f"{path} is damaged: restore it from a backup")

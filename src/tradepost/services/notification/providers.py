@@ -1,20 +1,19 @@
 """The ways out: SMTP, an SMS gateway that takes JSON, and the mailbox, which keeps everything here."""
 
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import formatdate, parseaddr
 from typing import Final, Protocol
-from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import aiosmtplib
 
+from tradepost.kernel.mail import MailServer, mail_server_of
 from tradepost.services.notification.domain import Channel
-from tradepost.settings import NotificationSettings, SettingsError
+from tradepost.settings import NotificationSettings
 
 SEND_TIMEOUT_S: Final = 20.0
 REASON_LIMIT: Final = 500  # characters
@@ -58,16 +57,10 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Smtp:
-    """E-mail by a mail server. `start_tls` None: if the server offers it."""
+    """E-mail by a mail server."""
 
-    host: str
-    port: int
-    username: str | None
-    password: str | None = field(repr=False)
-    use_tls: bool
-    start_tls: bool | None
+    server: MailServer
     sender: str
-    tls_context: ssl.SSLContext | None = None
 
     async def send(self, message: Message) -> None:
         """Hand the message over. Errors: NotSent, for good when the server refuses recipient or text."""
@@ -76,13 +69,12 @@ class Smtp:
                 _mail(message, self.sender),
                 sender=parseaddr(self.sender)[1],
                 recipients=[message.to],
-                hostname=self.host,
-                port=self.port,
-                username=self.username,
-                password=self.password,
-                use_tls=self.use_tls,
-                start_tls=self.start_tls,
-                tls_context=self.tls_context,
+                hostname=self.server.host,
+                port=self.server.port,
+                username=self.server.username,
+                password=self.server.password,
+                use_tls=self.server.use_tls,
+                start_tls=self.server.start_tls,
                 timeout=SEND_TIMEOUT_S,
             )
         except aiosmtplib.SMTPRecipientsRefused as refused:
@@ -123,27 +115,9 @@ async def open_transports(settings: NotificationSettings) -> AsyncIterator[Mappi
     timeout = aiohttp.ClientTimeout(total=SEND_TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         yield {
-            Channel.EMAIL: smtp(settings.smtp_url, settings.sender) if settings.smtp_url else Mailbox(),
+            Channel.EMAIL: Smtp(mail_server_of(settings.smtp_url), settings.sender) if settings.smtp_url else Mailbox(),
             Channel.SMS: SmsGateway(session, settings.sms_url) if settings.sms_url else Mailbox(),
         }
-
-
-def smtp(url: str, sender: str) -> Smtp:
-    """The server of `smtp://user:password@host:port`, which encrypts if it can, `smtp+starttls://`, which must, or
-    `smtps://`, which does from the start. Errors: SettingsError."""
-    parts = urlsplit(url)
-    ports = {"smtp": 587 if parts.username else 25, "smtp+starttls": 587, "smtps": 465}
-    if parts.scheme not in ports or not parts.hostname:
-        raise SettingsError("TRADEPOST_SMTP_URL: expected something like smtp://user:password@mail.example.com:587")
-    return Smtp(
-        host=parts.hostname,
-        port=parts.port or ports[parts.scheme],
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-        use_tls=parts.scheme == "smtps",
-        start_tls={"smtp": None, "smtp+starttls": True, "smtps": False}[parts.scheme],
-        sender=sender,
-    )
 
 
 def _mail(message: Message, sender: str) -> EmailMessage:

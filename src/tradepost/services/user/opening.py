@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from tradepost.kernel.auth import Signer
-from tradepost.kernel.keys import jwks, load_or_create_keys
+from tradepost.kernel.keys import UnusableKey, jwks, load_or_create_keys
+from tradepost.kernel.mail import mail_server_of
 from tradepost.kernel.service import Room
 from tradepost.services.user.commands.first_admin import ensure_admin
 from tradepost.services.user.desk import ISSUER, Desk
 from tradepost.services.user.domain.secret import SECRET_BYTES
 from tradepost.services.user.passwords import Passwords
-from tradepost.services.user.providers import smtp_of
+from tradepost.services.user.providers import Smtp
 from tradepost.services.user.turns import Turns
 from tradepost.settings import UserSettings
 
@@ -24,10 +25,10 @@ LINK_KEY: Final = "links.key"
 
 @asynccontextmanager
 async def open_desk(room: Room) -> AsyncIterator[Desk]:
-    """The desk, in a shop that has an administrator. Errors: ValueError for keys or settings that can't be used."""
+    """The desk, in a shop that has an administrator. Errors: UnusableKey, SettingsError."""
     settings: UserSettings = room.settings
     keys = load_or_create_keys(room.data / KEYS)
-    smtp = smtp_of(settings.smtp_url, settings.sender) if settings.smtp_url else None
+    smtp = Smtp(server=mail_server_of(settings.smtp_url), sender=settings.sender) if settings.smtp_url else None
     passwords = Passwords()
     try:
         yield Desk(
@@ -47,7 +48,7 @@ async def open_desk(room: Room) -> AsyncIterator[Desk]:
 
 def load_or_create_key(path: Path) -> bytes:
     """A secret of 256 bits in a file that only we may read; of several processes that start at once one makes it.
-    Errors: ValueError when the file is damaged."""
+    Errors: UnusableKey when the file is damaged."""
     if not path.exists():
         fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -63,5 +64,5 @@ def load_or_create_key(path: Path) -> bytes:
             fresh.unlink()
     key = path.read_bytes()
     if len(key) != SECRET_BYTES:
-        raise ValueError(f"{path} is damaged; without it open links don't work, so remove it and start again")
+        raise UnusableKey(f"{path} is damaged; without it open links don't work, so remove it and start again")
     return key

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
+from tradepost.kernel.mail import MailServer
+
 TIMEOUT_S: Final = 20.0
-PORTS: Final = {"smtp": 25, "smtps": 465}
 
 
 class Undeliverable(Exception):
@@ -23,16 +23,11 @@ class Undeliverable(Exception):
 class Smtp:
     """A mail server, and who writes."""
 
-    host: str
-    port: int
-    is_tls: bool
-    username: str | None
-    password: str | None
+    server: MailServer
     sender: str
 
     async def send(self, *, message_id: str, recipient: str, subject: str, text: str) -> None:
-        """Hand one letter over; `smtp` turns to TLS when the server offers it. Errors: Undeliverable, and
-        SMTPException or OSError when another try may succeed."""
+        """Hand one letter over. Errors: Undeliverable, and SMTPException or OSError when another try may succeed."""
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = self.sender, recipient, subject
         message["Message-ID"] = f"<{message_id}@{self.sender.rpartition('@')[2].rstrip('>')}>"
@@ -41,11 +36,12 @@ class Smtp:
         try:
             await aiosmtplib.send(
                 message,
-                hostname=self.host,
-                port=self.port,
-                use_tls=self.is_tls,
-                username=self.username,
-                password=self.password,
+                hostname=self.server.host,
+                port=self.server.port,
+                username=self.server.username,
+                password=self.server.password,
+                use_tls=self.server.use_tls,
+                start_tls=self.server.start_tls,
                 timeout=TIMEOUT_S,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
@@ -57,18 +53,3 @@ class Smtp:
             if error.code >= 500:
                 raise Undeliverable(error.code, error.message) from error
             raise
-
-
-def smtp_of(url: str, sender: str) -> Smtp:
-    """`smtp://user:password@host:587` or `smtps://...`. Errors: ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme not in PORTS or not parts.hostname:
-        raise ValueError("TRADEPOST_SMTP_URL is not of the form smtp://user:password@host:port or smtps://...")
-    return Smtp(
-        host=parts.hostname,
-        port=parts.port or PORTS[parts.scheme],
-        is_tls=parts.scheme == "smtps",
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-        sender=sender,
-    )

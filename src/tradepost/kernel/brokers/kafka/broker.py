@@ -15,6 +15,7 @@ from tradepost.kernel.brokers.kafka.reception import Reception
 from tradepost.kernel.brokers.kafka.topics import topic_of
 from tradepost.kernel.brokers.port import Intake, Moved, Topology, Unit
 from tradepost.kernel.log.subscription import Group
+from tradepost.kernel.settings_error import SettingsError
 
 if TYPE_CHECKING:
     from tradepost.kernel.database import Database, Tx
@@ -93,7 +94,12 @@ def _places(units: Sequence[Unit]) -> dict[TopicPartition, Unit]:
 
 
 def open_broker(settings: "BrokerSettings", topology: Topology) -> Kafka:
-    """The Kafka of the settings; nothing is connected yet."""
+    """The Kafka of the settings; nothing is connected yet. Errors: SettingsError."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs each attempt; what fails is told by our errors
     cluster = Cluster(settings.kafka_bootstrap, settings.kafka_tls, settings.kafka_authorities, settings.kafka_login)
+    try:
+        cluster.options()
+    except OSError as error:
+        told = f"TRADEPOST_KAFKA_TLS is {settings.kafka_authorities!r}, in which no authorities are: {error}"
+        raise SettingsError(told) from error
     return Kafka(cluster, settings.partitions, topology)

@@ -134,7 +134,7 @@ def _of(group: Group) -> Topology:
 
 
 def open_broker(settings: "BrokerSettings", topology: Topology) -> Broker:
-    """RabbitMQ at the URL of the settings. Errors: ValueError when that isn't one."""
+    """RabbitMQ at the URL of the settings. Errors: SettingsError when that isn't one."""
     for library in ("aiormq", "aio_pika"):  # they tell each failure at length, and we tell it in a line
         logging.getLogger(library).setLevel(logging.CRITICAL)
     return RabbitMQ(settings.rabbitmq_url, topology, settings.shards)

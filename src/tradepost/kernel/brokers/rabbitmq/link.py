@@ -15,6 +15,7 @@ from pamqp.exceptions import PAMQPException
 
 from tradepost.kernel.brokers.port import BrokerError
 from tradepost.kernel.brokers.rabbitmq.frames import read_fast
+from tradepost.kernel.settings_error import SettingsError
 
 LIMIT_S: Final = 20  # for one thing that is asked of the server
 LEAVE_S: Final = 3.0
@@ -68,13 +69,14 @@ class Server:
     """A RabbitMQ by its URL. As text it is its host and port: what is in the URL beside that is nobody's business."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
+        """Errors: SettingsError."""
         try:
+            parts = urlsplit(url)
             self._named = f"RabbitMQ at {parts.hostname}:{parts.port or 5672}"
         except ValueError:
-            parts = parts._replace(scheme="")
+            parts = urlsplit("")
         if parts.scheme not in SCHEMES or not parts.hostname:
-            raise ValueError("TRADEPOST_RABBITMQ_URL is not of the form amqp://user:password@host:5672/vhost")
+            raise SettingsError("TRADEPOST_RABBITMQ_URL is not of the form amqp://user:password@host:5672/vhost")
         self._url, self._secret = url, parts.password
 
     def __str__(self) -> str:
