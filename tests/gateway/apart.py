@@ -58,6 +58,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     get("/goods/things/{name}", serve_nothing, access=public),
     put("/goods/things/{name}", serve_nothing, access=public),
     delete("/goods/things/{name}", serve_nothing, access=public),
+    get("/goods/stock/{sku}", serve_nothing, access=public),
     post("/goods/things", serve_once, access=public),
     post("/goods/login", serve_nothing, access=public, rate=Rate.SIGN_IN, idempotency=Idempotency.IGNORED),
     post("/goods/imports", serve_upload, access=public, idempotency=Idempotency.IGNORED),

@@ -38,6 +38,7 @@ async def soon(look: Any, holds: Any) -> None:
         (b"/goods/things/50%25", b"redirect=http://elsewhere/?a=b/../c"),
         (b"/goods/things/%E2%82%AC", b"%e2%82%ac=%E2%82%AC"),
         (b"/goods/things/x", b""),
+        (b"/goods/stock/1%2f2%5CB%252F%2F", b"a=%2F"),
     ],
 )
 async def test_path_and_query_arrive_byte_for_byte(path: bytes, query: bytes) -> None:
