@@ -178,14 +178,15 @@ PAID_AND_PARTLY_REFUNDED = [*_ROUND, partial(World.refund, amount=500), *_ROUND]
 
 @settings(max_examples=400)
 @given(
+    st.booleans(),
     st.sampled_from([[], PAID, PAID_AND_PARTLY_REFUNDED]),
     st.lists(actions, max_size=20),
     st.sampled_from([ChargeState.CAPTURED, ChargeState.DECLINED]),
 )
 def test_in_any_order_of_facts_money_moves_once_and_everything_settles(
-    before: list["partial[None]"], happened: list["partial[None]"], end: ChargeState
+    cancelled_first: bool, before: list["partial[None]"], happened: list["partial[None]"], end: ChargeState
 ) -> None:
-    world = World(rules.request(fresh()))
+    world = World(rules.request(fresh(cancelled=cancelled_first)))
     for action in before + happened:
         action(world)
 

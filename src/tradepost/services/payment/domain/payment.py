@@ -45,10 +45,14 @@ _TOWARD: Final[Mapping[ChargeState, Status]] = {
 
 
 def request(payment: Payment) -> Step:
-    """A payment that is asked for. What costs nothing is captured at once, without a provider."""
-    if payment.amount:
-        return Step(payment=payment)
-    return _capture(payment, ChargeReport(key=charge_key(payment.order_id), state=ChargeState.CAPTURED, reference=FREE))
+    """A payment that is asked for. What costs nothing is captured at once, without a provider. One of a cancelled order
+    is not charged but looked for, as if it had been sent: it was, if our database was put back since."""
+    if not payment.amount:
+        report = ChargeReport(key=charge_key(payment.order_id), state=ChargeState.CAPTURED, reference=FREE)
+        return _capture(payment, report)
+    if payment.cancelled:
+        return Step(payment=msgspec.structs.replace(payment, status=Status.PROCESSING))
+    return Step(payment=payment)
 
 
 def cancel(payment: Payment, cause: Cause, refund_id: str) -> Step:

@@ -17,14 +17,15 @@ _LOCK: Final = f"SELECT {COLUMNS} FROM payment WHERE order_id = ANY ($1::uuid[])
 _LOCK_ONE: Final = f"SELECT {COLUMNS} FROM payment WHERE id = $1 FOR UPDATE"
 
 _INSERT: Final = """
-INSERT INTO payment (id, order_id, user_id, amount, currency, method, status, captured, version, reference, task,
-                     due_at, correlation_id, causation_id, traceparent)
-SELECT id, order_id, user_id, amount, currency, method, status, captured, version, reference, task,
+INSERT INTO payment (id, order_id, user_id, amount, currency, method, status, cancelled, captured, version, reference,
+                     task, due_at, correlation_id, causation_id, traceparent)
+SELECT id, order_id, user_id, amount, currency, method, status, cancelled, captured, version, reference, task,
        CASE WHEN task IS NOT NULL THEN now() END, correlation_id, causation_id, traceparent
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-            $9::bigint[], $10::text[], $11::text[], $12::text[], $13::uuid[], $14::text[])
-     AS new (id, order_id, user_id, amount, currency, method, status, captured, version, reference, task,
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::boolean[],
+            $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[])
+     AS new (id, order_id, user_id, amount, currency, method, status, cancelled, captured, version, reference, task,
              correlation_id, causation_id, traceparent)
+WHERE NOT EXISTS (SELECT FROM overtaken_order WHERE overtaken_order.order_id = new.order_id)
 ORDER BY id
 ON CONFLICT (order_id) DO NOTHING
 RETURNING id::text AS id
@@ -56,11 +57,15 @@ async def lock_one(tx: Tx, payment_id: str) -> Payment | None:
     return None if row is None else payment_of(row)
 
 
-async def insert(tx: Tx, steps: Sequence[Step]) -> None:
-    """New payments, with what their steps led to; one for an order that has one already is left out."""
+async def insert(tx: Tx, steps: Sequence[Step]) -> Collection[str]:
+    """New payments, with what their steps led to; their ids. One for an order that has one already, or that was
+    overtaken, is left out."""
+    if not steps:
+        return ()
     rows = await tx.fetch(_INSERT, *zip(*(_inserted(step.payment) for step in steps), strict=True))
     inserted = {row["id"] for row in rows}
     await records.follow(tx, [step for step in steps if step.payment.id in inserted])
+    return inserted
 
 
 async def save(tx: Tx, changes: Sequence[tuple[Payment, Step]], refunds_before: Mapping[str, Refund]) -> None:
@@ -105,6 +110,7 @@ def _inserted(payment: Payment) -> tuple[object, ...]:
         payment.currency,
         payment.method,
         payment.status,
+        payment.cancelled,
         payment.captured,
         payment.version,
         payment.reference,
