@@ -1,7 +1,7 @@
 """Each write of shipping: load, decide, save."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -22,15 +22,28 @@ _REMEMBER: Final = "INSERT INTO webhook (carrier, id) VALUES ($1, $2) ON CONFLIC
 
 
 async def open_shipments(tx: Tx, paid: Sequence[Event[OrderPaid]], now: datetime) -> None:
-    """A parcel for each paid order that has none yet."""
-    if await repository.insert(tx, [_opening(event, now) for event in paid]):
+    """A parcel for each paid order that has none yet; one that was to be cancelled before stays here."""
+    made = await repository.insert(tx, [_opening(event, now) for event in paid])
+    if made.overtaken:
+        await _keep(tx, [event for event in paid if event.data.order_id in made.overtaken], now)
+    if made.is_due:
         tx.wake(CARRIER_JOB)
 
 
 async def cancel_shipments(
     tx: Tx, events: Sequence[Event[OrderCancelRequested | OrderCancelled]], now: datetime
 ) -> None:
-    """Keep the parcels of these orders here. One that has left goes on: the fact that it left has told order so."""
+    """Keep the parcels of these orders here. One that has left goes on: the fact that it left has told order so. A paid
+    order that has none yet is remembered until it has; one that is cancelled before it is paid never will."""
+    kept = await _keep(tx, events, now)
+    paid = [event.data.order_id for event in events if isinstance(event.data, OrderCancelRequested) or event.data.paid]
+    repository.remember(tx, [order_id for order_id in paid if order_id not in kept])
+
+
+async def _keep(
+    tx: Tx, events: Sequence[Event[OrderCancelRequested | OrderCancelled | OrderPaid]], now: datetime
+) -> Collection[str]:
+    """The orders that have a parcel."""
     shipments = await repository.lock_of_orders(tx, [event.data.order_id for event in events])
     steps = []
     for event in events:
@@ -39,6 +52,7 @@ async def cancel_shipments(
             shipments[event.data.order_id] = step.shipment
             steps.append((step, event.cause))
     repository.save(tx, steps)
+    return shipments.keys()
 
 
 async def track(tx: Tx, shipment_id: str, report: Report, cause: Cause) -> None:
