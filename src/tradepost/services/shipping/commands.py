@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
+import structlog
+
 from tradepost.contracts.order import OrderCancelled, OrderCancelRequested, OrderPaid
 from tradepost.kernel.database import Tx
 from tradepost.kernel.errors import NotFound
@@ -15,6 +17,8 @@ from tradepost.services.shipping.domain import shipment as domain
 from tradepost.services.shipping.domain.shipment import CarrierReport, IllegalTrackingStatus, Report, Status
 from tradepost.services.shipping.domain.tracking_number import CHANCE_BITS, read_tracking_number, tracking_number
 from tradepost.services.shipping.repository import Opening
+
+logger = structlog.get_logger()
 
 CARRIER_JOB: Final = "shipping.carrier"
 
@@ -67,7 +71,8 @@ async def track(tx: Tx, shipment_id: str, report: Report, cause: Cause) -> None:
 
 async def hear(tx: Tx, said: CarrierReport, cause: Cause) -> str:
     """Take a carrier's report in: `recorded`, or `duplicate`, or `ignored` when it comes too late to be true.
-    Errors: NotFound when no parcel of the carrier has that number."""
+    That the carrier has a parcel that was cancelled is logged. Errors: NotFound when no parcel of the carrier has that
+    number."""
     if not await tx.fetchval(_REMEMBER, said.carrier, said.webhook_id):
         return "duplicate"
     number = read_tracking_number(said.tracking_number)
@@ -75,9 +80,12 @@ async def hear(tx: Tx, said: CarrierReport, cause: Cause) -> str:
     if not shipment:
         raise NotFound("No parcel of this carrier has that tracking number.", code="unknown_tracking_number")
     try:
-        step = domain.track(shipment, said.report)
+        step = domain.hear(shipment, said.report)
     except IllegalTrackingStatus:  # carriers send late and out of order, and would send what is refused again
         return "ignored"
+    if shipment.status is Status.CANCELLED:
+        about = {"order_id": shipment.order_id, "shipment_id": shipment.id}
+        logger.warning("cancelled_parcel_moves", status=str(said.report.status), **about)
     repository.save(tx, [(step, cause)])
     repository.look_again(tx, [step.shipment])
     return "recorded"
