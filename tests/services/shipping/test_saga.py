@@ -140,10 +140,15 @@ async def test_an_order_cancelled_before_it_was_paid_is_no_concern_of_shipping(s
     assert await remembered(shop) == 0
 
 
-OVERTAKING = ([asked], [cancelled], [asked, cancelled], [asked, asked])
+OVERTAKING = {
+    "asked": [asked],
+    "cancelled": [cancelled],
+    "asked and cancelled": [asked, cancelled],
+    "asked twice": [asked, asked],
+}
 
 
-@pytest.mark.parametrize("facts", OVERTAKING, ids=str)
+@pytest.mark.parametrize("facts", OVERTAKING.values(), ids=list(OVERTAKING))
 async def test_a_parcel_that_was_to_be_cancelled_before_its_order_was_heard_of_never_leaves(
     fast: Shop, facts: list[Any]
 ) -> None:
