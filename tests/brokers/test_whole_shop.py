@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,6 +22,8 @@ from tests.ports import free_port
 from tests.shop import eventually, open_shop
 from tests.story import TYPES, tell_everything
 from tests.system.test_up import TRADEPOST, environment
+from tradepost.console.audit import audit
+from tradepost.console.instance import NAMES
 from tradepost.gateway import lag
 
 GUEST = {"guest": {"email": "a@b.cd", "name": "A"}}
@@ -126,3 +129,34 @@ async def test_an_event_that_the_broker_has_lost_comes_from_the_log(
         assert (waited.code, waited.err) == (0, "")
         assert (await shop.buy(shop.staff, "MUG-1", 1, **GUEST)).json["status"] == "paid"
         assert await shop.parked() == []
+
+
+async def test_a_cancellation_that_is_brought_before_what_the_broker_has_lost_is_not_forgotten(
+    database_url: str, superuser: Any, tmp_path: Path, rabbitmq_vhost_url: str
+) -> None:
+    """Not over Kafka: there a group that lacks a record stops."""
+    place = Place("rabbitmq", rabbitmq_vhost_url)
+    async with open_shop(database_url, tmp_path, broker=place.broker()) as shop:
+        await shop.product("MUG-1", stock=5)
+    async with open_shop(database_url, tmp_path, broker=place.broker(), without="payment") as shop:
+        placed = await shop.staff.post("/order/orders", {"items": [{"sku": "MUG-1", "quantity": 2}], **GUEST})
+        order_id = placed.json["order_id"]
+        await shop.order_becomes(order_id, "reserved")
+        await eventually(lambda: waits_for_relay(place, database_url), lambda events: events == 0)
+    await place.lose_everything()
+
+    async with open_shop(database_url, tmp_path, broker=place.broker()) as shop:
+        asked = await shop.staff.post(f"/order/orders/{order_id}/cancel", {})
+        assert (asked.status, asked.json["status"]) == (200, "cancelled")
+        count = "SELECT count(*) FROM payment.overtaken_order"
+        await eventually(lambda: superuser.fetchval(count), lambda remembered: remembered == 1)
+        assert await shop.payments(order_id) == []
+        assert (await place.call(database_url, "log", "recover")).code == 0
+        await eventually(shop.seen, lambda seen: seen["payment.voided"] == 1)
+
+        assert [(p["status"], p["captured"]) for p in await shop.payments(order_id)] == [("voided", 0)]
+        assert await shop.stock("MUG-1") == (5, 0)
+        lines: list[str] = []
+        code = await audit(dict.fromkeys(NAMES, database_url), journal=None, wait_s=PATIENCE_S, echo=lines.append)
+        assert code == 0, lines
+    vhosts.drop(place.address)

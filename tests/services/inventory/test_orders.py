@@ -146,7 +146,7 @@ async def test_a_rejected_order_has_nothing_to_give_back_when_it_is_cancelled(wa
     assert await warehouse.status(order) == "rejected"
 
 
-async def test_facts_of_an_order_that_was_never_heard_of_change_nothing(warehouse: Warehouse) -> None:
+async def test_facts_of_an_order_that_was_never_heard_of_tell_nothing_and_move_nothing(warehouse: Warehouse) -> None:
     await warehouse.stock_up(MUG=1)
     before = await warehouse.published()
 
@@ -154,6 +154,58 @@ async def test_facts_of_an_order_that_was_never_heard_of_change_nothing(warehous
 
     assert await warehouse.published() == before
     assert await warehouse.stock("MUG") == (1, 0)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_an_order_whose_cancellation_overtook_it_is_rejected_once_and_holds_nothing(
+    warehouse: Warehouse, apart: bool
+) -> None:
+    await warehouse.stock_up(MUG=5)
+    order, other = new_id(), new_id()
+    facts = [cancelled(order), created(other, ("MUG", 1)), created(order, ("MUG", 2)), created(order, ("MUG", 2))]
+    for some in [[fact] for fact in facts] if apart else [facts]:
+        await warehouse.hear(*some)
+    await warehouse.hear(cancelled(order), paid(order))
+
+    assert await warehouse.published("inventory.rejected", "inventory.released") == [
+        ("inventory.rejected", order, 1, {"order_id": order, "reason": "order_cancelled", "missing": []})
+    ]
+    row = await warehouse.db.fetchrow("SELECT skus, quantities FROM reservation WHERE order_id = $1", order)
+    assert row is not None
+    assert (row["skus"], row["quantities"]) == (["MUG"], [2])
+    assert [await warehouse.status(one) for one in (order, other)] == ["rejected", "reserved"]
+    assert await warehouse.stock("MUG") == (5, 1)
+    await warehouse.check_the_books()
+
+
+async def test_a_paid_order_whose_cancellation_overtook_the_payment_is_sold_and_restocked(warehouse: Warehouse) -> None:
+    await warehouse.stock_up(MUG=5)
+    order = new_id()
+    await warehouse.hear(created(order, ("MUG", 2)))
+
+    await warehouse.hear(cancelled(order, was_paid=True))
+    await warehouse.hear(paid(order), cancelled(order, was_paid=True))
+
+    assert await warehouse.movements("MUG") == [(5, "opening", 5), (-2, "sold", 3), (2, "cancelled", 5)]
+    (released,) = await warehouse.published("inventory.released")
+    assert (released[2], released[3]["restocked"]) == (2, True)
+    assert await warehouse.status(order) == "restocked"
+    assert await warehouse.stock("MUG") == (5, 0)
+    await warehouse.check_the_books()
+
+
+async def test_overtaken_orders_are_remembered_and_rejected_by_as_many_statements_whatever_their_number(
+    warehouse: Warehouse,
+) -> None:
+    await warehouse.stock_up(MUG=5)
+
+    async def statements(count: int) -> tuple[int, int]:
+        ids = [new_id() for _ in range(count)]
+        remembered = await warehouse.hear(*map(cancelled, ids))
+        return remembered, await warehouse.hear(*(created(order, ("MUG", 1)) for order in ids))
+
+    assert await statements(1) == await statements(10) == (3, 3)  # lock reservations, lock stock, save all
+    assert await warehouse.stock("MUG") == (5, 0)
 
 
 async def test_an_order_told_of_twice_has_one_outcome(warehouse: Warehouse) -> None:

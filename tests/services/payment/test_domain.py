@@ -16,7 +16,7 @@ from tradepost.services.payment.domain import payment as rules
 from tradepost.services.payment.domain import refund as refund_rules
 from tradepost.services.payment.domain.keys import charge_key, order_of, staff_refund_key
 from tradepost.services.payment.domain.ledger import Account
-from tradepost.services.payment.domain.model import Payment, RefundStatus, Status, Step, Task, pause_s
+from tradepost.services.payment.domain.model import LOOK_AGAIN_S, Payment, RefundStatus, Status, Step, Task, pause_s
 from tradepost.services.payment.domain.report import ChargeReport, ChargeState, RefundReport, RefundState
 
 CAUSE = Cause("story")
@@ -55,6 +55,7 @@ class World:
     step: Step
     bank: Bank = field(default_factory=Bank)
     under_way: list[ChargeReport | RefundReport] = field(default_factory=list)
+    asleep: bool = False  # a sender, between its claim and the provider
 
     def send(self, begins: ChargeState, refund_begins: RefundState) -> None:
         """What the sender does in a round; the answers are on their way."""
@@ -66,12 +67,27 @@ class World:
         if payment.task is Task.VOID and self.bank.charges.get(key) in OPEN:
             self.bank.charges[key] = ChargeState.VOIDED
         if payment.task is not None:
+            self.under_way = [word for word in self.under_way if not self.is_no_news(word)]  # it is over by now
             self.under_way.append(self.bank.word(key))
+        if payment.status is Status.VOIDED:  # nobody sleeps so long
+            self.asleep = False
         for refund in list(self.step.refunds.values()):
             if refund.task is Task.REFUND:
                 self.bank.refunds.setdefault(refund.key, (refund.amount, refund_begins))
             if refund.task is not None:
                 self.under_way.append(self.bank.refund_word(refund.key))
+
+    def fall_asleep(self) -> None:
+        """A sender claims and stands still."""
+        if self.step.payment.task is Task.CHARGE:
+            self.move(lambda now: Step(payment=msgspec.structs.replace(now, status=Status.PROCESSING)))
+            self.asleep = True
+
+    def wake_up(self, begins: ChargeState) -> None:
+        """It charges after all, and dies before it tells."""
+        if self.asleep:
+            self.bank.charges.setdefault(charge_key("order"), begins)
+        self.asleep = False
 
     def evolve(self, charge: ChargeState, refund: RefundState) -> None:
         """The bank makes up its mind, and tells; what had gone back may fail after all."""
@@ -89,12 +105,19 @@ class World:
         if not self.under_way:
             return
         index %= len(self.under_way)
-        word = self.under_way[index] if keep else self.under_way.pop(index)
+        word = self.under_way[index]
+        if not keep or self.is_no_news(word):
+            self.under_way.pop(index)
         if isinstance(word, ChargeReport):
             self.move(partial(rules.hear, report=word, refund_id="cancel"))
         else:
             refund = next(refund for refund in self.step.refunds.values() if refund.key == word.key)
             self.move(partial(refund_rules.hear, refund=refund, report=word))
+
+    @staticmethod
+    def is_no_news(word: ChargeReport | RefundReport) -> bool:
+        """That there is no charge is only ever an answer, which comes once and before anybody asks again."""
+        return word.state is ChargeState.MISSING
 
     def lose(self, index: int) -> None:
         """A word gets lost. Not that a refund failed: providers repeat their webhooks until they are taken, and after
@@ -165,6 +188,8 @@ actions = st.one_of(
     st.builds(partial, st.just(World.hear), index=index, keep=st.booleans()),
     st.builds(partial, st.just(World.lose), index=index),
     st.just(World.cancel),
+    st.just(World.fall_asleep),
+    st.builds(partial, st.just(World.wake_up), begins=begins),
     st.builds(partial, st.just(World.refund), amount=st.integers(1, AMOUNT + 1)),
 )
 
@@ -173,19 +198,21 @@ _ROUND = [
     partial(World.hear, index=0, keep=False),
 ]
 PAID = _ROUND
+GIVEN_UP = [partial(World.fall_asleep), partial(World.cancel), *_ROUND]
 PAID_AND_PARTLY_REFUNDED = [*_ROUND, partial(World.refund, amount=500), *_ROUND]
 
 
 @settings(max_examples=400)
 @given(
-    st.sampled_from([[], PAID, PAID_AND_PARTLY_REFUNDED]),
+    st.booleans(),
+    st.sampled_from([[], PAID, PAID_AND_PARTLY_REFUNDED, GIVEN_UP]),
     st.lists(actions, max_size=20),
     st.sampled_from([ChargeState.CAPTURED, ChargeState.DECLINED]),
 )
 def test_in_any_order_of_facts_money_moves_once_and_everything_settles(
-    before: list["partial[None]"], happened: list["partial[None]"], end: ChargeState
+    cancelled_first: bool, before: list["partial[None]"], happened: list["partial[None]"], end: ChargeState
 ) -> None:
-    world = World(rules.request(fresh()))
+    world = World(rules.request(fresh(cancelled=cancelled_first)))
     for action in before + happened:
         action(world)
 
@@ -283,6 +310,7 @@ def test_what_stays_unanswered_is_asked_again_later_and_later() -> None:
     assert pauses == [1.0, 2.0, 4.0, 60.0, 60.0]
     assert pause_s(None, Task.CHARGE, 0) == 0.0
     assert pause_s(Task.CHARGE, Task.FIND, 1) == 30.0
+    assert pause_s(Task.FIND, Task.VOID, 1, at_least_s=LOOK_AGAIN_S) == 300.0
     assert pause_s(Task.FIND, None, 3) is None
 
 

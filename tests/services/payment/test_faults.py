@@ -6,8 +6,11 @@ from collections.abc import Sequence
 import pytest
 
 from tests.services.payment.till import Till, requested, returned
+from tradepost.kernel.database import Database, Tx
 from tradepost.kernel.ids import new_id
 from tradepost.services.payment import commands, jobs
+from tradepost.services.payment.domain.keys import order_of
+from tradepost.services.payment.domain.model import FIND_AFTER_S, LOOK_AGAIN_S
 from tradepost.services.payment.domain.report import ChargeState, Unknown
 from tradepost.services.payment.domain.request import ChargeRequest, RefundRequest
 from tradepost.services.payment.repository import claims
@@ -111,6 +114,92 @@ async def test_a_cancelled_charge_that_never_reached_the_provider_is_voided(till
 
     assert await till.published(order_id) == ["voided"]
     assert await till.bank(order_id) is None
+
+
+async def claimed_and_given_up(till: Till, method: str) -> Sequence[ChargeRequest]:
+    """What a sender claimed before it fell asleep. Meanwhile its order was cancelled, and no charge was found."""
+    order_id = await till.request(method)
+    async with till.db.transaction() as tx:
+        charges, _ = await claims.to_send(tx)
+    await till.cancel(order_id)
+    await till.wait()
+    await jobs.sweep(till.desk)
+    assert await till.published(order_id) == ["voided"]
+    assert await till.db.fetchval("SELECT due_at - now() BETWEEN '4 min' AND '5 min' FROM payment WHERE task = 'void'")
+    return [charge for _, charge in charges]
+
+
+async def told_nothing(till: Till) -> None:
+    async with till.db.transaction() as tx:
+        await tx.execute("DELETE FROM simulator_webhook")
+
+
+async def test_a_charge_that_comes_after_it_was_given_up_is_found_and_given_back(till: Till) -> None:
+    charges = await claimed_and_given_up(till, "pm_card_visa")
+    order_id = order_of(charges[0].key) or ""
+
+    await till.desk.provider.charge(charges)
+    await told_nothing(till)
+    await till.wait()
+    await till.work()
+
+    assert await till.published(order_id) == ["voided", "captured", "refunded"]
+    assert await till.bank(order_id) == ("captured", 2_000)
+    assert await till.payment(order_id, "task, doubtful") == (None, False)
+
+
+@pytest.mark.parametrize("method", ["pm_card_threeDSecure2Required", "pm_sim_captureLater"])
+async def test_a_charge_that_begins_after_it_was_given_up_is_voided_at_the_provider(till: Till, method: str) -> None:
+    charges = await claimed_and_given_up(till, method)
+    order_id = order_of(charges[0].key) or ""
+
+    await till.desk.provider.charge(charges)
+    await told_nothing(till)
+    await till.wait()
+    await till.work()
+
+    assert await till.published(order_id) == ["voided"]
+    assert await till.bank(order_id) == ("voided", 0)
+    assert await till.payment(order_id, "task, doubtful") == (None, False)
+
+
+async def test_a_charge_that_was_given_up_is_looked_for_once_more_and_then_no_more(till: Till) -> None:
+    charges = await claimed_and_given_up(till, "pm_card_visa")
+    order_id = order_of(charges[0].key) or ""
+
+    await till.wait()
+    await till.work()
+
+    assert await till.published(order_id) == ["voided"]
+    assert await till.payment(order_id, "task, doubtful") == (None, False)
+
+
+async def test_what_was_claimed_too_long_ago_is_not_asked_but_claimed_again(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit of an answer begins with the claim: who stands still after it does not ask when the claim is over."""
+    to_send = claims.to_send
+
+    async def then_stand_still(db: Database | Tx) -> claims.Claimed:
+        due = await to_send(db)
+        await asyncio.sleep(0.1)
+        return due
+
+    order_id = await till.request()
+    with monkeypatch.context() as patched:
+        patched.setattr(claims, "to_send", then_stand_still)
+        patched.setattr(jobs, "ANSWER_TIMEOUT_S", 0.05)
+        await jobs.send(till.desk)
+
+    assert await till.bank(order_id) is None
+    assert await till.payment(order_id, "status, task, claimed_until") == ("processing", "charge", None)
+    await till.wait()
+    await till.work()
+    assert await till.published(order_id) == ["captured"]
+
+
+def test_nobody_asks_any_more_when_a_charge_is_looked_for() -> None:
+    assert jobs.ANSWER_TIMEOUT_S < claims.LEASE_S <= FIND_AFTER_S < LOOK_AGAIN_S < claims.OVERDUE_MIN * 60
 
 
 async def test_a_provider_that_is_down_is_asked_again_under_the_same_key(

@@ -19,14 +19,14 @@ BUYER = new_id()
 F = TypeVar("F", bound=Fact)
 
 
-def event(fact: F) -> Event[F]:
+def event(fact: F, sequence: int = 1) -> Event[F]:
     """`fact` as read from a log."""
     return Event(
         position=1,
         id=new_id(),
         type=fact.type,
         key=fact.key,
-        sequence=1,
+        sequence=sequence,
         time=now(),
         correlation_id="story",
         causation_id=None,
@@ -37,14 +37,15 @@ def event(fact: F) -> Event[F]:
 
 def requested(order_id: str, amount: int = 2_000, method: str = "pm_card_visa") -> Event[OrderPaymentRequested]:
     fact = OrderPaymentRequested(order_id=order_id, user_id=BUYER, amount=amount, currency="USD", payment_method=method)
-    return event(fact)
+    return event(fact, 2)
 
 
-def cancelled(order_id: str) -> Event[OrderCancelled]:
+def cancelled(order_id: str, sequence: int = 3) -> Event[OrderCancelled]:
+    """By default of an order that had asked for its money before."""
     fact = OrderCancelled(
         order_id=order_id, number="1", user_id=BUYER, reason="test", paid=False, total_amount=2_000, currency="USD"
     )
-    return event(fact)
+    return event(fact, sequence)
 
 
 def returned(order_id: str, amount: int, return_id: str | None = None) -> Event[OrderReturnReceived]:

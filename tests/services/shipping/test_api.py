@@ -6,14 +6,15 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+import structlog
 
-from tests.services.shipping.conftest import STAFF, Shop, customer, request
+from tests.services.shipping.conftest import STAFF, Shop, asked, customer, request
 from tradepost.kernel.clock import now
 from tradepost.kernel.errors import Conflict, Invalid, Malformed, NotFound, Refusal, Unauthenticated
 from tradepost.kernel.http.endpoint import Caller
 from tradepost.kernel.http.openapi import document
 from tradepost.kernel.ids import new_id
-from tradepost.services.shipping import api, providers, service
+from tradepost.services.shipping import api, consumers, providers, service
 from tradepost.services.shipping.api import Advance, NewTrackingEvent, ShipmentQuery
 from tradepost.services.shipping.domain.shipment import Status
 from tradepost.services.shipping.queries import ShipmentView
@@ -147,6 +148,44 @@ async def test_a_signed_webhook_takes_effect_once(shop: Shop) -> None:
     assert await webhook(shop, await said(shop, order, "delivered"), id_="msg_2") == "recorded"
     assert await webhook(shop, body, id_="msg_3") == "ignored"
     assert await shop.status(order) == "delivered"
+
+
+async def test_a_parcel_that_the_carrier_has_is_not_stopped(shop: Shop) -> None:
+    order = new_id()
+    await shop.pay(order)
+    assert await webhook(shop, await said(shop, order, "delivery_delayed")) == "recorded"
+
+    await shop.hear(consumers.keep, asked(order))
+
+    assert [kind for kind, _ in await shop.published(order)] == [
+        "shipping.created",
+        "shipping.dispatched",
+        "shipping.tracked",
+    ]
+    assert await shop.status(order) == "delivery_delayed"
+
+
+async def test_a_cancelled_parcel_that_moves_is_told_to_staff_and_stays_cancelled(shop: Shop) -> None:
+    order = new_id()
+    await shop.pay(order)
+    await shop.hear(consumers.keep, asked(order))
+    before = await shop.published(order)
+
+    with structlog.testing.capture_logs() as logs:
+        assert await webhook(shop, await said(shop, order, "delivered")) == "recorded"
+        assert await webhook(shop, await said(shop, order, "unknown"), id_="msg_2") == "ignored"
+
+    shipment_id = await shop.shipment_id(order)
+    told = {"event": "cancelled_parcel_moves", "order_id": order, "shipment_id": shipment_id, "status": "delivered"}
+    assert logs == [{**told, "log_level": "warning"}]
+    (seen,) = await listed(shop, STAFF, order_id=order)
+    assert (seen.status, [event.status for event in seen.events]) == (
+        "cancelled",
+        ["pending", "cancelled", "delivered"],
+    )
+    assert await shop.published(order) == before
+    with pytest.raises(Conflict):
+        await add_event(shop, shipment_id, Status.DELIVERED)
 
 
 async def test_a_webhook_that_is_not_the_carriers_is_refused_and_nothing_happens(shop: Shop) -> None:

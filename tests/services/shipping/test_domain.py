@@ -1,5 +1,6 @@
 """Tracking statuses and numbers: what may follow what, and what each move publishes."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,8 +15,10 @@ from tradepost.services.shipping.domain.shipment import (
     Report,
     Shipment,
     Status,
+    Step,
     cancel,
     carry,
+    hear,
     may_follow,
     next_move,
     track,
@@ -29,8 +32,11 @@ from tradepost.services.shipping.domain.tracking_number import (
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 FINAL = (Status.DELIVERED, Status.CANCELLED)
+KNOWS_NOTHING = {Status.PENDING, Status.CANCELLED, Status.UNKNOWN}
 numbers = st.builds(tracking_number, st.integers(0, 2**41 - 1), st.integers(0, 2**CHANCE_BITS - 1))
 statuses = st.sampled_from(Status)
+
+Tells = Callable[[Shipment, Report], Step]
 
 
 def shipment(status: Status = Status.PENDING, *, dispatched: bool = False) -> Shipment:
@@ -69,6 +75,36 @@ def test_the_first_scan_that_shows_that_the_parcel_left_dispatches_it() -> None:
     assert published(Status.ON_HOLD) == ["shipping.tracked"]
 
 
+@pytest.mark.parametrize("status", [Status.DELIVERY_DELAYED, Status.ON_HOLD])
+def test_what_staff_put_off_may_be_here_and_what_the_carrier_does_it_has(status: Status) -> None:
+    by_hand, by_carrier = track(shipment(), report(status)), hear(shipment(), report(status))
+
+    assert [fact.type for fact in by_hand.facts] == ["shipping.tracked"]
+    assert cancel(by_hand.shipment, NOW) is not None
+    assert [fact.type for fact in by_carrier.facts] == ["shipping.dispatched", "shipping.tracked"]
+    assert cancel(by_carrier.shipment, NOW) is None
+
+
+def test_a_carrier_that_knows_nothing_does_not_have_the_parcel() -> None:
+    step = hear(shipment(), report(Status.UNKNOWN))
+
+    assert [fact.type for fact in step.facts] == ["shipping.tracked"]
+    assert cancel(step.shipment, NOW) is not None
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - KNOWS_NOTHING))
+def test_a_cancelled_parcel_that_the_carrier_has_stays_cancelled_and_that_is_kept(status: Status) -> None:
+    step = hear(shipment(Status.CANCELLED), report(status))
+
+    assert step == Step(shipment(Status.CANCELLED), (report(status),), ())
+
+
+@pytest.mark.parametrize("status", sorted(KNOWS_NOTHING))
+def test_of_a_cancelled_parcel_that_the_carrier_does_not_have_nothing_is_kept(status: Status) -> None:
+    with pytest.raises(IllegalTrackingStatus):
+        hear(shipment(Status.CANCELLED), report(status))
+
+
 @pytest.mark.parametrize("status", FINAL)
 def test_nothing_follows_the_end(status: Status) -> None:
     assert FOLLOWS[status] == frozenset()
@@ -90,12 +126,12 @@ def test_a_parcel_on_hold_can_be_picked_up_only_while_it_is_here() -> None:
     assert cancel(shipment(Status.ON_HOLD, dispatched=True), NOW) is None
 
 
-@given(st.lists(statuses, max_size=12))
-def test_whatever_is_reported_a_parcel_leaves_once_and_ends_once(reported: list[Status]) -> None:
+@given(st.lists(st.tuples(statuses, st.sampled_from([track, hear])), max_size=12))
+def test_whatever_is_reported_a_parcel_leaves_once_and_ends_once(reported: list[tuple[Status, Tells]]) -> None:
     now, facts = shipment(), list[Fact]()
-    for status in reported:
+    for status, tells in reported:
         if may_follow(now, status) and status is not Status.CANCELLED:
-            step = track(now, report(status))
+            step = tells(now, report(status))
             now, facts = step.shipment, [*facts, *step.facts]
 
     kinds = [fact.type for fact in facts]

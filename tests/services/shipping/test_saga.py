@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -136,6 +137,50 @@ async def test_an_order_cancelled_before_it_was_paid_is_no_concern_of_shipping(s
     await shop.hear(consumers.keep, cancelled(order, was_paid=False))
 
     assert await shop.published(order) == []
+    assert await remembered(shop) == 0
+
+
+OVERTAKING = {
+    "asked": [asked],
+    "cancelled": [cancelled],
+    "asked and cancelled": [asked, cancelled],
+    "asked twice": [asked, asked],
+}
+
+
+@pytest.mark.parametrize("facts", OVERTAKING.values(), ids=list(OVERTAKING))
+async def test_a_parcel_that_was_to_be_cancelled_before_its_order_was_heard_of_never_leaves(
+    fast: Shop, facts: list[Any]
+) -> None:
+    order, other = new_id(), new_id()
+    await fast.hear(consumers.keep, *(fact(order) for fact in facts))
+    assert (await fast.published(order), await remembered(fast)) == ([], 1)
+
+    await fast.pay(other, order, order)
+    await fast.hear(consumers.keep, asked(order))
+    await fast.pay(order)
+    await fast.carry()
+
+    assert await fast.published(order) == [("shipping.created", 1), ("shipping.cancelled", 2)]
+    assert (await fast.status(order), await fast.status(other)) == ("cancelled", "delivered")
+    assert await remembered(fast) == 0
+
+
+async def test_a_hundred_parcels_that_are_not_to_leave_take_as_many_statements_as_one(shop: Shop) -> None:
+    async def statements(count: int) -> tuple[int, int]:
+        orders, before = [new_id() for _ in range(count)], shop.db.statements
+        await shop.hear(consumers.keep, *map(asked, orders))
+        between = shop.db.statements
+        await shop.pay(*orders)
+        return between - before, shop.db.statements - between
+
+    one, hundred = await statements(1), await statements(100)
+    assert (hundred[0], hundred[1] - 1) == one  # many events go apart
+    assert await shop.db.fetchval("SELECT count(*) FROM shipment WHERE status = 'cancelled'") == 101
+
+
+async def remembered(shop: Shop) -> int:
+    return int(await shop.db.fetchval("SELECT count(*) FROM overtaken_order"))
 
 
 async def test_a_cancellation_and_a_pick_up_at_once_agree(fast: Shop) -> None:

@@ -10,10 +10,10 @@ from tradepost.main import SERVICES
 EVENTS: Final = "drained.events"
 READ: Final = "every group has read all that it subscribes to"
 
-# A payment that waits for its buyer may wait.
+# A payment that waits for its buyer may wait, and so may the second look for one that was given up.
 _PAYMENTS: Final = """
 SELECT format('order %s: the provider is to be asked to %s', order_id, task) FROM payment.payment
-WHERE task IS NOT NULL AND NOT (status = 'requires_action' AND task = 'find')
+WHERE task IS NOT NULL AND NOT (status = 'requires_action' AND task = 'find') AND status <> 'voided'
 UNION ALL
 SELECT format('refund %s: the provider is to be asked to %s', key, task) FROM payment.refund WHERE task IS NOT NULL
 """

@@ -37,8 +37,8 @@ def step_of(event: Event[OrderFact]) -> Step:
             return Demand(order_id=order_id, units=units, cause=event.cause)
         case OrderPaid(order_id=order_id):
             return Sale(order_id=order_id, cause=event.cause)
-        case OrderCancelled(order_id=order_id):
-            return Cancellation(order_id=order_id, cause=event.cause)
+        case OrderCancelled(order_id=order_id, paid=paid):
+            return Cancellation(order_id=order_id, paid=paid, cause=event.cause)
         case OrderReturnReceived(order_id=order_id, return_id=return_id, items=returned):
             units = total((line.sku, line.quantity) for line in returned if line.restock)
             return Return(order_id=order_id, return_id=return_id, units=units, cause=event.cause)

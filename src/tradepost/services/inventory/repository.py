@@ -52,6 +52,11 @@ INSERT INTO reservation (order_id, skus, quantities, status, version)
 SELECT * FROM json_to_recordset($1::json)
      AS new (order_id uuid, skus text[], quantities bigint[], status text, version bigint)
 """
+_FILL_RESERVATIONS: Final = """
+UPDATE reservation SET skus = new.skus, quantities = new.quantities, updated_at = now()
+FROM json_to_recordset($1::json) AS new (order_id uuid, skus text[], quantities bigint[])
+WHERE reservation.order_id = new.order_id
+"""
 _MOVE_RESERVATIONS: Final = """
 UPDATE reservation SET status = moved.status, version = moved.version, updated_at = now()
 FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS moved (order_id, status, version)
@@ -129,11 +134,14 @@ def record(tx: Tx, movements: Sequence[Movement], at: datetime) -> Sequence[str]
     return ids
 
 
-def save_reservations(tx: Tx, reservations: Sequence[Reservation], known: Collection[str]) -> None:
-    """New ones, and new statuses of those of the orders that are `known`."""
+def save_reservations(tx: Tx, reservations: Sequence[Reservation], known: Mapping[str, Reservation]) -> None:
+    """New ones, the units of those `known` ones that were overtaken, and new statuses of the others."""
     if new := [one for one in reservations if one.order_id not in known]:
         tx.later(_INSERT_RESERVATIONS, msgspec.json.encode(new).decode())
-    if moved := [one for one in reservations if one.order_id in known]:
+    old = [one for one in reservations if one.order_id in known]
+    if filled := [one for one in old if known[one.order_id].is_overtaken]:
+        tx.later(_FILL_RESERVATIONS, msgspec.json.encode(filled).decode())
+    if moved := [one for one in old if not known[one.order_id].is_overtaken]:
         tx.later(
             _MOVE_RESERVATIONS,
             [one.order_id for one in moved],

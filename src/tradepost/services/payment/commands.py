@@ -14,15 +14,17 @@ from tradepost.services.payment.domain import payment, refund
 from tradepost.services.payment.domain.keys import order_of, return_refund_key, staff_refund_key
 from tradepost.services.payment.domain.model import Payment, Refund, RefundItem, Step, Task
 from tradepost.services.payment.domain.report import ChargeReport, Notice, RefundReport, Report, Unknown
-from tradepost.services.payment.repository import claims, payments, refunds
+from tradepost.services.payment.repository import claims, overtaken, payments, refunds
 
 SENDER: Final = "payment.send"
 
 
 class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
-    """An order is cancelled, whatever there is of it."""
+    """An order is cancelled, whatever there is of it. `was_asked_for` tells whether it had asked for its money by then,
+    though that may be yet to come."""
 
     order_id: str
+    was_asked_for: bool
     cause: Cause
 
 
@@ -36,19 +38,25 @@ class Return(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def request(tx: Tx, asked: Sequence[Payment]) -> None:
-    """New payments, to be charged at once."""
-    await payments.insert(tx, [payment.request(one) for one in asked])
+    """New payments, to be charged at once, but for orders whose cancellation came first."""
+    made = await payments.insert(tx, [payment.request(one) for one in asked])
+    if left := [one for one in asked if one.id not in made]:
+        cancelled = await overtaken.take(tx, [one.order_id for one in left])
+        late = [msgspec.structs.replace(one, cancelled=True) for one in left if one.order_id in cancelled]
+        await payments.insert(tx, [payment.request(one) for one in late])
     tx.wake(SENDER)
 
 
 async def cancel(tx: Tx, cancellations: Sequence[Cancellation]) -> None:
-    """Void or give back what belongs to these orders. An order that never asked for money has nothing here."""
+    """Void or give back what belongs to these orders, and remember those whose payment is yet to be asked for. An order
+    that never asked for money has nothing here."""
     known = await payments.lock(tx, [one.order_id for one in cancellations])
     steps = {order_id: Step(payment=found) for order_id, found in known.items()}
     for one in cancellations:
         if one.order_id in steps:
             move = partial(payment.cancel, cause=one.cause, refund_id=new_id())
             steps[one.order_id] = steps[one.order_id].then(move)
+    overtaken.remember(tx, [one.order_id for one in cancellations if one.was_asked_for and one.order_id not in known])
     await _save(tx, known, steps, {})
 
 

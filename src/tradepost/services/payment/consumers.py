@@ -12,6 +12,8 @@ from tradepost.services.payment import commands
 from tradepost.services.payment.commands import Cancellation, Return
 from tradepost.services.payment.domain.model import Payment
 
+NEVER_ASKED_FOR: Final = 2  # the number of the cancellation of an order of which nothing was told but that it was made
+
 
 async def request(tx: Tx, events: Sequence[Event[OrderPaymentRequested]]) -> None:
     """The stock is held: charge the buyer."""
@@ -20,7 +22,7 @@ async def request(tx: Tx, events: Sequence[Event[OrderPaymentRequested]]) -> Non
 
 async def cancel(tx: Tx, events: Sequence[Event[OrderCancelled]]) -> None:
     """Nothing will be sent: void or give back."""
-    await commands.cancel(tx, [Cancellation(order_id=event.data.order_id, cause=event.cause) for event in events])
+    await commands.cancel(tx, [_cancellation_of(event) for event in events])
 
 
 async def refund_returns(tx: Tx, events: Sequence[Event[OrderReturnReceived]]) -> None:
@@ -39,6 +41,11 @@ def _payment_of(event: Event[OrderPaymentRequested]) -> Payment:
         method=asked.payment_method,
         cause=event.cause,
     )
+
+
+def _cancellation_of(event: Event[OrderCancelled]) -> Cancellation:
+    was_asked_for = event.sequence > NEVER_ASKED_FOR
+    return Cancellation(order_id=event.data.order_id, was_asked_for=was_asked_for, cause=event.cause)
 
 
 def _return_of(event: Event[OrderReturnReceived]) -> Return:

@@ -22,7 +22,7 @@ from tradepost.services.payment.domain.request import ChargeRequest, RefundReque
 from tradepost.services.payment.repository import claims
 from tradepost.services.payment.simulator import books
 
-ANSWER_TIMEOUT_S: Final = 20.0  # well within a lease
+ANSWER_TIMEOUT_S: Final = 20.0  # from before the claim, and well within its lease
 
 OVERDUE: Final = Gauge(
     "tradepost_payments_overdue", "Payments and refunds that wait for the provider for over 10 min.", registry=FIGURES
@@ -35,6 +35,7 @@ logger = structlog.get_logger()
 
 async def send(desk: Desk) -> bool:
     """Charges, voids and refunds that are due."""
+    until = _until()
     due = await claims.to_send(desk.db)
     if not due.charges and not due.refunds:
         return False
@@ -43,9 +44,9 @@ async def send(desk: Desk) -> bool:
     voids = [charge.key for task, charge in due.charges if task is Task.VOID]
     await _record(
         desk,
-        _ask(provider.charge, charges, [charge.key for charge in charges]),
-        _ask(provider.void, voids, voids),
-        _ask(provider.refund, due.refunds, [refund.key for refund in due.refunds]),
+        _ask(provider.charge, charges, [charge.key for charge in charges], until),
+        _ask(provider.void, voids, voids, until),
+        _ask(provider.refund, due.refunds, [refund.key for refund in due.refunds], until),
     )
     return due.is_full
 
@@ -53,6 +54,7 @@ async def send(desk: Desk) -> bool:
 async def sweep(desk: Desk) -> bool:
     """Payments and refunds that the provider accepted and then told nothing of, and charges that nobody knows the fate
     of; besides, forget old webhooks."""
+    until = _until()
     async with desk.db.transaction() as tx:
         due = await claims.to_find(tx)
         many_old = await claims.purge_webhooks(tx)
@@ -62,8 +64,8 @@ async def sweep(desk: Desk) -> bool:
     if charge_keys or refund_keys:
         await _record(
             desk,
-            _ask(desk.provider.find_charges, charge_keys, charge_keys),
-            _ask(desk.provider.find_refunds, refund_keys, refund_keys),
+            _ask(desk.provider.find_charges, charge_keys, charge_keys, until),
+            _ask(desk.provider.find_refunds, refund_keys, refund_keys, until),
         )
     return many_old or due.is_full
 
@@ -81,19 +83,34 @@ async def _record(desk: Desk, *asked: Awaitable[Sequence[Report | Unknown]]) -> 
         await commands.record(tx, answers)
 
 
+def _until() -> float:
+    """By the loop's clock, until when one may ask, and hear, about what is claimed from now on: who stands still for
+    longer must not charge when somebody may have looked for the charge already."""
+    return asyncio.get_running_loop().time() + ANSWER_TIMEOUT_S
+
+
 async def _ask(
-    call: Callable[[Sequence[R]], Awaitable[Sequence[Report | Unknown]]], requests: Sequence[R], keys: Sequence[str]
+    call: Callable[[Sequence[R]], Awaitable[Sequence[Report | Unknown]]],
+    requests: Sequence[R],
+    keys: Sequence[str],
+    until: float,
 ) -> Sequence[Report | Unknown]:
     """One word per request; `Unknown` for all of them when the provider can't be reached, or not in time."""
     if not requests:
         return ()
+    if asyncio.get_running_loop().time() > until:
+        return _unknown(keys, "claimed too long ago")
     try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        async with asyncio.timeout_at(until):
             return await call(requests)
     except Exception as error:
         if not is_retryable(error):
             raise
-        return [Unknown(key=key, why=str(error) or type(error).__name__) for key in keys]
+        return _unknown(keys, str(error) or type(error).__name__)
+
+
+def _unknown(keys: Sequence[str], why: str) -> Sequence[Unknown]:
+    return [Unknown(key=key, why=why) for key in keys]
 
 
 jobs: Final = (

@@ -1,8 +1,8 @@
 """Shipments as rows; saving one appends what it publishes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,9 @@ _COLUMNS: Final = """
     shipping_address, correlation_id, causation_id::text, traceparent
 """
 _INSERT: Final = """
-WITH made AS (
+WITH overtaken AS (
+    DELETE FROM overtaken_order WHERE order_id = ANY ($2) RETURNING order_id
+), made AS (
     INSERT INTO shipment (id, order_id, user_id, tracking_number, carrier, status, version, pick_up_at, deliver_at,
                           history, shipping_address, correlation_id, causation_id, traceparent)
     SELECT id, order_id, user_id, tracking_number, $10, 'pending', 1, now() + ahead + pick_up,
@@ -28,11 +30,13 @@ WITH made AS (
                                  causation_id, traceparent, position), carrier_clock
     ORDER BY position
     ON CONFLICT (order_id) DO NOTHING
-    RETURNING id, pick_up_at
+    RETURNING id, order_id, pick_up_at
 ), look AS (
     INSERT INTO due (at, shipment_id) SELECT pick_up_at, id FROM made
 )
-SELECT id::text, pick_up_at <= now() + ahead AS is_due FROM made, carrier_clock
+SELECT id::text, order_id::text, pick_up_at <= now() + ahead AS is_due,
+       order_id IN (SELECT order_id FROM overtaken) AS is_overtaken
+FROM made, carrier_clock
 """
 _LOCK_OF_ORDERS: Final = f"""
 SELECT {_COLUMNS} FROM shipment WHERE order_id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE
@@ -60,7 +64,10 @@ WHERE shipment.id = new.id
 _LOOK_AT: Final = """
 INSERT INTO due (at, shipment_id) SELECT * FROM unnest($1::timestamptz[], $2::uuid[])
 """
-
+_REMEMBER: Final = """
+INSERT INTO overtaken_order (order_id) SELECT DISTINCT order_id FROM unnest($1::uuid[]) AS new (order_id)
+ORDER BY order_id ON CONFLICT DO NOTHING
+"""
 
 _address: Final = msgspec.json.Decoder(Address)
 
@@ -78,6 +85,13 @@ class Opening(msgspec.Struct, frozen=True):
     cause: Cause
 
 
+class Made(NamedTuple):
+    """What came of openings: whether a parcel is to be picked up at once, and whose were to be cancelled before."""
+
+    is_due: bool
+    overtaken: Collection[str]
+
+
 class Locked(msgspec.Struct, frozen=True):
     """A shipment whose row is locked, and the story that it belongs to."""
 
@@ -85,8 +99,8 @@ class Locked(msgspec.Struct, frozen=True):
     cause: Cause
 
 
-async def insert(tx: Tx, openings: Sequence[Opening]) -> bool:
-    """Make the shipments of orders that have none; whether one of them is to be picked up at once."""
+async def insert(tx: Tx, openings: Sequence[Opening]) -> Made:
+    """Make the shipments of orders that have none."""
     rows = await tx.fetch(
         _INSERT,
         [new.shipment_id for new in openings],
@@ -104,7 +118,13 @@ async def insert(tx: Tx, openings: Sequence[Opening]) -> bool:
     for new in openings:
         if new.shipment_id in made:
             tx.append(new.fact, sequence=1, cause=new.cause)
-    return any(row["is_due"] for row in rows)
+    return Made(any(row["is_due"] for row in rows), {row["order_id"] for row in rows if row["is_overtaken"]})
+
+
+def remember(tx: Tx, order_ids: Collection[str]) -> None:
+    """That these orders were to be cancelled, until their shipments are made."""
+    if order_ids:
+        tx.later(_REMEMBER, list(order_ids))
 
 
 async def lock_of_orders(tx: Tx, order_ids: Sequence[str]) -> dict[str, Shipment]:

@@ -8,7 +8,16 @@ import msgspec
 from tradepost.contracts.inventory import InventoryRejected, InventoryReleased, InventoryReserved, StockLine
 from tradepost.kernel.events import Cause
 from tradepost.services.inventory.domain.movement import Reason
-from tradepost.services.inventory.domain.reservation import Demand, Grant, Rejection, Reservation, Status, decide
+from tradepost.services.inventory.domain.reservation import (
+    CANCELLED,
+    Demand,
+    Grant,
+    Rejection,
+    Reservation,
+    Status,
+    decide,
+    overtaken,
+)
 from tradepost.services.inventory.domain.shelf import Note, Shelf
 from tradepost.services.inventory.domain.stock import Stock
 
@@ -21,9 +30,11 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
-    """The order will not be fulfilled; what that means for stock, its reservation tells."""
+    """The order will not be fulfilled; what that means for stock, its reservation tells, but for an order that was
+    `paid`, of which that may be yet to come."""
 
     order_id: str
+    paid: bool
     cause: Cause
 
 
@@ -51,7 +62,8 @@ def skus_of(steps: Iterable[Step], known: Mapping[str, Reservation]) -> Collecti
 
 def carry_out(steps: Sequence[Step], known: Mapping[str, Reservation], shelf: Shelf) -> Sequence[Reservation]:
     """Do what the steps ask for, on the shelf; the reservations that are new or changed. A step that comes late or
-    twice finds its reservation in a status that has no such move, and changes nothing."""
+    twice finds its reservation in a status that has no such move, and changes nothing. A cancellation may come before
+    what it cancels: see ADR 50."""
     book: Book = dict(known)
     for are_demands, run in groupby(steps, key=lambda step: isinstance(step, Demand)):
         if are_demands:
@@ -71,6 +83,9 @@ def _reserve(demands: Sequence[Demand], book: Book, shelf: Shelf) -> None:
             _grant(verdict.demand, book, shelf)
         else:
             _reject(verdict, book, shelf)
+    for demand in demands:
+        if book[demand.order_id].is_overtaken:
+            _reject(Rejection(demand, CANCELLED, ()), book, shelf)
 
 
 def _grant(demand: Demand, book: Book, shelf: Shelf) -> None:
@@ -94,10 +109,20 @@ def _follow(step: Step, book: Book, shelf: Shelf) -> None:
             _take_back(step, shelf)
         case Sale() if reservation is not None and reservation.may(Status.COMMITTED):
             book[step.order_id] = _commit(reservation, step.cause, shelf)
-        case Cancellation() if reservation is not None and reservation.may(Status.RELEASED):
-            book[step.order_id] = _release(reservation, step.cause, shelf)
-        case Cancellation() if reservation is not None and reservation.may(Status.RESTOCKED):
-            book[step.order_id] = _restock(reservation, step.cause, shelf)
+        case Cancellation():
+            book[step.order_id] = _cancel(step, reservation, shelf)
+
+
+def _cancel(step: Cancellation, reservation: Reservation | None, shelf: Shelf) -> Reservation:
+    if reservation is None:
+        return overtaken(step.order_id)
+    if step.paid and reservation.may(Status.COMMITTED):
+        reservation = _commit(reservation, step.cause, shelf)
+    if reservation.may(Status.RELEASED):
+        return _release(reservation, step.cause, shelf)
+    if reservation.may(Status.RESTOCKED):
+        return _restock(reservation, step.cause, shelf)
+    return reservation
 
 
 def _commit(reservation: Reservation, cause: Cause, shelf: Shelf) -> Reservation:

@@ -11,6 +11,7 @@ from tradepost.kernel.events import Cause
 
 INSUFFICIENT: Final = "insufficient_stock"
 UNKNOWN: Final = "unknown_sku"
+CANCELLED: Final = "order_cancelled"
 
 
 class Status(StrEnum):
@@ -49,6 +50,17 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     def may(self, to: Status) -> bool:
         """Whether this move is in the table; late facts ask for others, and get nothing."""
         return to in MOVES[self.status]
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether its order was cancelled before it was heard of, and is still to come: any that came names units."""
+        return self.status is Status.REJECTED and not self.skus
+
+
+def overtaken(order_id: str) -> Reservation:
+    """What is on record of an order whose cancellation came first: it is rejected as soon as it comes, which is then
+    the first that is published about it."""
+    return Reservation(order_id=order_id, skus=(), quantities=(), status=Status.REJECTED)
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from tradepost.services.payment.domain.ledger import Entry
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 60.0
 FIND_AFTER_S: Final = 30.0  # not before a lease is over, so that nobody is asking any more
+LOOK_AGAIN_S: Final = 300.0  # what was held up on its way to the provider has come by then
 
 
 class Status(StrEnum):
@@ -76,7 +77,8 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """What an order is to cost its buyer. `refunding` is the sum of the refunds under way; `version` counts the events
-    published; `reference` is the provider's name of the charge."""
+    published; `reference` is the provider's name of the charge. What is `doubtful` was voided as the provider did not
+    know of it, and may have been on its way there."""
 
     id: str
     order_id: str
@@ -87,6 +89,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str | None = None
     status: Status = Status.PENDING
     cancelled: bool = False
+    doubtful: bool = False
     captured: int = 0
     refunding: int = 0
     refunded: int = 0
@@ -111,6 +114,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
                 return Task.FIND if self.cancelled or self.reference is not None else Task.CHARGE
             case Status.REQUIRES_ACTION | Status.AUTHORIZED:
                 return Task.VOID if self.cancelled else Task.FIND
+            case Status.VOIDED:
+                return Task.VOID if self.doubtful else None
             case _:
                 return None
 
@@ -146,10 +151,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def pause_s(before: Task | None, after: Task | None, attempts: int) -> float | None:
+def pause_s(before: Task | None, after: Task | None, attempts: int, *, at_least_s: float = 0.0) -> float | None:
     """Seconds until `after` is due, None when there is nothing to ask: at once when it is new, later each time it is
     to be asked once more."""
     if after is None:
         return None
     again = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(attempts, 10)) if after is before else 0.0
-    return max(FIND_AFTER_S, again) if after is Task.FIND else again
+    return max(FIND_AFTER_S if after is Task.FIND else at_least_s, again)

@@ -23,6 +23,7 @@ FREE: Final = "free"  # the transaction of a payment of nothing
 GIVEN_UP: Final = "voided_by_provider"
 
 _ANSWERS: Final = frozenset({Status.REQUIRES_ACTION, Status.AUTHORIZED, Status.CAPTURED, Status.FAILED, Status.VOIDED})
+_ENDS: Final = frozenset({Status.FAILED, Status.VOIDED})
 _UNSETTLED: Final = frozenset({Status.PROCESSING, Status.REQUIRES_ACTION, Status.AUTHORIZED})
 
 # What is not here is old news, or comes twice, and changes nothing. Money that came is a fact in any state.
@@ -45,10 +46,14 @@ _TOWARD: Final[Mapping[ChargeState, Status]] = {
 
 
 def request(payment: Payment) -> Step:
-    """A payment that is asked for. What costs nothing is captured at once, without a provider."""
-    if payment.amount:
-        return Step(payment=payment)
-    return _capture(payment, ChargeReport(key=charge_key(payment.order_id), state=ChargeState.CAPTURED, reference=FREE))
+    """A payment that is asked for. What costs nothing is captured at once, without a provider. One of a cancelled order
+    is not charged but looked for, as if it had been sent: it was, if our database was put back since."""
+    if not payment.amount:
+        report = ChargeReport(key=charge_key(payment.order_id), state=ChargeState.CAPTURED, reference=FREE)
+        return _capture(payment, report)
+    if payment.cancelled:
+        return Step(payment=msgspec.structs.replace(payment, status=Status.PROCESSING))
+    return Step(payment=payment)
 
 
 def cancel(payment: Payment, cause: Cause, refund_id: str) -> Step:
@@ -70,6 +75,8 @@ def hear(payment: Payment, report: ChargeReport, refund_id: str) -> Step:
     if report.state is ChargeState.PROCESSING:
         return _accepted(payment, report)
     to = _TOWARD[report.state]
+    if payment.doubtful and to in _ENDS:
+        return _made_sure(payment)
     if to not in MOVES[payment.status]:
         return Step(payment=payment)
     if to is Status.CAPTURED:
@@ -95,13 +102,19 @@ def _accepted(payment: Payment, report: ChargeReport) -> Step:
 
 
 def _not_found(payment: Payment) -> Step:
-    """What the provider never saw needs no undoing; otherwise it is asked for again, under the same key. A charge that
-    still turns up is given back."""
+    """What the provider never saw needs no undoing, but is looked for once more later; otherwise it is asked for again,
+    under the same key. A charge that still turns up is given back."""
+    if payment.doubtful:
+        return _made_sure(payment)
     if payment.cancelled and payment.status in _UNSETTLED:
-        return _give_up(payment, payment.cause)
+        return _give_up(msgspec.structs.replace(payment, doubtful=True), payment.cause)
     if payment.status is Status.PROCESSING:
         return Step(payment=msgspec.structs.replace(payment, reference=None))
     return Step(payment=payment)
+
+
+def _made_sure(payment: Payment) -> Step:
+    return Step(payment=msgspec.structs.replace(payment, doubtful=False))
 
 
 def _require_action(payment: Payment, report: ChargeReport) -> Step:
@@ -159,7 +172,7 @@ def _give_back(payment: Payment, cause: Cause, refund_id: str) -> Step:
 
 def _moved(payment: Payment, to: Status, report: ChargeReport, **changes: object) -> Payment:
     reference = report.reference or payment.reference
-    return msgspec.structs.replace(payment, status=to, reference=reference, **changes)
+    return msgspec.structs.replace(payment, status=to, reference=reference, doubtful=False, **changes)
 
 
 def _published(payment: Payment, fact: Fact, cause: Cause, *records: Record, entries: tuple[Entry, ...] = ()) -> Step:

@@ -5,26 +5,27 @@ from typing import Final
 
 from tradepost.kernel.database import Row, Tx
 from tradepost.kernel.events import Cause
-from tradepost.services.payment.domain.model import STATUSES, Payment, Refund, Step, pause_s
+from tradepost.services.payment.domain.model import LOOK_AGAIN_S, STATUSES, Payment, Refund, Step, pause_s
 from tradepost.services.payment.repository import records, refunds
 
 COLUMNS: Final = """
 id::text AS id, order_id::text AS order_id, user_id::text AS user_id, amount, currency, method, status, cancelled,
-captured, refunding, refunded, version, reference, action_url, failure, attempts,
+doubtful, captured, refunding, refunded, version, reference, action_url, failure, attempts,
 correlation_id, causation_id::text AS causation_id, traceparent
 """
 _LOCK: Final = f"SELECT {COLUMNS} FROM payment WHERE order_id = ANY ($1::uuid[]) ORDER BY payment.id FOR UPDATE"
 _LOCK_ONE: Final = f"SELECT {COLUMNS} FROM payment WHERE id = $1 FOR UPDATE"
 
 _INSERT: Final = """
-INSERT INTO payment (id, order_id, user_id, amount, currency, method, status, captured, version, reference, task,
-                     due_at, correlation_id, causation_id, traceparent)
-SELECT id, order_id, user_id, amount, currency, method, status, captured, version, reference, task,
+INSERT INTO payment (id, order_id, user_id, amount, currency, method, status, cancelled, captured, version, reference,
+                     task, due_at, correlation_id, causation_id, traceparent)
+SELECT id, order_id, user_id, amount, currency, method, status, cancelled, captured, version, reference, task,
        CASE WHEN task IS NOT NULL THEN now() END, correlation_id, causation_id, traceparent
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-            $9::bigint[], $10::text[], $11::text[], $12::text[], $13::uuid[], $14::text[])
-     AS new (id, order_id, user_id, amount, currency, method, status, captured, version, reference, task,
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::boolean[],
+            $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[])
+     AS new (id, order_id, user_id, amount, currency, method, status, cancelled, captured, version, reference, task,
              correlation_id, causation_id, traceparent)
+WHERE NOT EXISTS (SELECT FROM overtaken_order WHERE overtaken_order.order_id = new.order_id)
 ORDER BY id
 ON CONFLICT (order_id) DO NOTHING
 RETURNING id::text AS id
@@ -32,15 +33,16 @@ RETURNING id::text AS id
 # Money is added rather than set, so that the ceiling stands even behind a caller that forgot to lock.
 _UPDATE: Final = """
 UPDATE payment SET
-    status = new.status, cancelled = new.cancelled, captured = payment.captured + new.captured,
+    status = new.status, cancelled = new.cancelled, doubtful = new.doubtful,
+    captured = payment.captured + new.captured,
     refunding = payment.refunding + new.refunding, refunded = payment.refunded + new.refunded,
     version = new.version, reference = new.reference, action_url = new.action_url, failure = new.failure,
     task = new.task, due_at = CASE WHEN new.task IS NOT NULL THEN now() + new.pause_s * interval '1 second' END,
     claimed_until = NULL, updated_at = now()
-FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-            $8::text[], $9::text[], $10::text[], $11::text[], $12::float8[])
-     AS new (id, status, cancelled, captured, refunding, refunded, version, reference, action_url, failure, task,
-             pause_s)
+FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bigint[],
+            $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::float8[])
+     AS new (id, status, cancelled, doubtful, captured, refunding, refunded, version, reference, action_url, failure,
+             task, pause_s)
 WHERE payment.id = new.id
 """
 
@@ -56,11 +58,15 @@ async def lock_one(tx: Tx, payment_id: str) -> Payment | None:
     return None if row is None else payment_of(row)
 
 
-async def insert(tx: Tx, steps: Sequence[Step]) -> None:
-    """New payments, with what their steps led to; one for an order that has one already is left out."""
+async def insert(tx: Tx, steps: Sequence[Step]) -> Collection[str]:
+    """New payments, with what their steps led to; their ids. One for an order that has one already, or that was
+    overtaken, is left out."""
+    if not steps:
+        return ()
     rows = await tx.fetch(_INSERT, *zip(*(_inserted(step.payment) for step in steps), strict=True))
     inserted = {row["id"] for row in rows}
     await records.follow(tx, [step for step in steps if step.payment.id in inserted])
+    return inserted
 
 
 async def save(tx: Tx, changes: Sequence[tuple[Payment, Step]], refunds_before: Mapping[str, Refund]) -> None:
@@ -84,6 +90,7 @@ def payment_of(row: Row) -> Payment:
         method=row["method"],
         status=STATUSES[row["status"]],
         cancelled=row["cancelled"],
+        doubtful=row["doubtful"],
         captured=row["captured"],
         refunding=row["refunding"],
         refunded=row["refunded"],
@@ -105,6 +112,7 @@ def _inserted(payment: Payment) -> tuple[object, ...]:
         payment.currency,
         payment.method,
         payment.status,
+        payment.cancelled,
         payment.captured,
         payment.version,
         payment.reference,
@@ -120,6 +128,7 @@ def _updated(before: Payment, now: Payment) -> tuple[object, ...]:
         now.id,
         now.status,
         now.cancelled,
+        now.doubtful,
         now.captured - before.captured,
         now.refunding - before.refunding,
         now.refunded - before.refunded,
@@ -128,5 +137,5 @@ def _updated(before: Payment, now: Payment) -> tuple[object, ...]:
         now.action_url,
         now.failure,
         now.task,
-        pause_s(before.task, now.task, now.attempts),
+        pause_s(before.task, now.task, now.attempts, at_least_s=LOOK_AGAIN_S if now.doubtful else 0.0),
     )

@@ -42,7 +42,8 @@ class Status(StrEnum):
 
 STATUSES: Final[Mapping[str, Status]] = {status.value: status for status in Status}  # quicker than a call of Status
 
-_VAGUE: Final = frozenset({Status.ON_HOLD, Status.DELIVERY_DELAYED, Status.UNKNOWN})  # here, or with the carrier
+_KNOWS_NOTHING: Final = frozenset({Status.PENDING, Status.CANCELLED, Status.UNKNOWN})  # a carrier that has no parcel
+_VAGUE: Final = frozenset({Status.ON_HOLD, Status.DELIVERY_DELAYED, Status.UNKNOWN})  # by hand: here, or on its way
 _UNDER_WAY: Final = _VAGUE | {
     Status.IN_TRANSIT,
     Status.OUT_FOR_DELIVERY,
@@ -141,11 +142,25 @@ def may_follow(shipment: Shipment, status: Status) -> bool:
 
 
 def track(shipment: Shipment, report: Report) -> Step:
-    """What a report leads to. The first one that shows that the parcel has left also publishes that it did.
+    """What a report by hand leads to. The first one that shows that the parcel has left also publishes that it did.
     Errors: IllegalTrackingStatus; a cancellation is never reported but comes from the order."""
+    return _track(shipment, report, leaves=report.status not in _VAGUE)
+
+
+def hear(shipment: Shipment, report: Report) -> Step:
+    """What a carrier's report leads to: the same, but that a carrier can put off or hold only what it has. That it has
+    a parcel which was to stay here is kept for staff to see, and changes nothing: the order is over. Errors:
+    IllegalTrackingStatus."""
+    has_it = report.status not in _KNOWS_NOTHING
+    if has_it and shipment.status is Status.CANCELLED:
+        return Step(shipment, (report,))
+    return _track(shipment, report, leaves=has_it)
+
+
+def _track(shipment: Shipment, report: Report, *, leaves: bool) -> Step:
     if report.status is Status.CANCELLED or not may_follow(shipment, report.status):
         raise IllegalTrackingStatus(shipment, report.status)
-    leaves = not shipment.dispatched and report.status not in _VAGUE
+    leaves = leaves and not shipment.dispatched
     facts = ((_dispatched(shipment),) if leaves else ()) + _told_by(shipment, report)
     moved = replace(
         shipment,

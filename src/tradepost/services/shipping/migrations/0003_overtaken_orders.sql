@@ -1,0 +1,6 @@
+-- Paid orders that were to be cancelled before they were heard of: there is a row until they are. None is forgotten by the
+-- time, as a dead letter may be sent back at any age; there are only as many as a broker has lost.
+CREATE TABLE overtaken_order (
+    order_id uuid PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now()
+);
