@@ -1,7 +1,8 @@
 """The mail server of the settings: its URL is taken apart here, for all who send mail."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from tradepost.kernel.settings_error import SettingsError
@@ -21,6 +22,18 @@ class MailServer:
     password: str | None = field(repr=False)
     use_tls: bool
     start_tls: bool | None
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """As `aiosmtplib.send` takes them."""
+        return {
+            "hostname": self.host,
+            "port": self.port,
+            "username": self.username,
+            "password": self.password,
+            "use_tls": self.use_tls,
+            "start_tls": self.start_tls,
+        }
 
 
 def mail_server_of(url: str) -> MailServer:

@@ -69,13 +69,8 @@ class Smtp:
                 _mail(message, self.sender),
                 sender=parseaddr(self.sender)[1],
                 recipients=[message.to],
-                hostname=self.server.host,
-                port=self.server.port,
-                username=self.server.username,
-                password=self.server.password,
-                use_tls=self.server.use_tls,
-                start_tls=self.server.start_tls,
                 timeout=SEND_TIMEOUT_S,
+                **self.server.options,
             )
         except aiosmtplib.SMTPRecipientsRefused as refused:
             code = min(one.code for one in refused.recipients)

@@ -36,13 +36,8 @@ class Smtp:
         try:
             await aiosmtplib.send(
                 message,
-                hostname=self.server.host,
-                port=self.server.port,
-                username=self.server.username,
-                password=self.server.password,
-                use_tls=self.server.use_tls,
-                start_tls=self.server.start_tls,
                 timeout=TIMEOUT_S,
+                **self.server.options,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
             refused = error.recipients[0]
