@@ -148,6 +148,27 @@ async def test_cancelling_after_the_parcel_left_is_refused_and_a_return_is_the_w
     assert len(listed.json["data"]) == 1
 
 
+async def test_whether_goods_are_sold_again_is_for_staff_to_say(shop: Shop) -> None:
+    await shop.product("MUG-1", stock=10)
+    buyer = shop.client(new_id())
+    order_id = (await shop.buy(buyer, "MUG-1", 3)).json["order_id"]
+    await eventually(lambda: shop.seen(), lambda seen: seen["shipping.created"] == 1)
+    await shop.turn_carrier(3601)
+    await shop.order_becomes(order_id, "shipped")
+    path = f"/order/orders/{order_id}/returns"
+
+    said = await buyer.post(path, {"items": [{"sku": "MUG-1", "quantity": 2, "restock": True}], "reason": "broken"})
+    assert (said.status, said.pointers) == (422, ["/items/0/restock"])
+    assert (await buyer.get(path)).json["data"] == []
+    asked = await buyer.post(path, {"items": [{"sku": "MUG-1", "quantity": 2}], "reason": "broken"})
+    arrived = {"items": [{"sku": "MUG-1", "quantity": 2, "restock": False}]}
+    received = await shop.staff.post(f"/order/returns/{asked.json['return_id']}/receive", arrived)
+
+    assert received.json["items"] == [{"sku": "MUG-1", "quantity": 2, "restock": False}]
+    await eventually(lambda: shop.order(order_id), lambda order: order["refunded_amount"] == 1000)
+    assert await shop.stock("MUG-1") == (7, 0)
+
+
 async def test_another_customers_order_is_not_there(shop: Shop) -> None:
     await shop.product("MUG-1", stock=10)
     order_id = (await shop.buy(shop.client(new_id()), "MUG-1")).json["order_id"]
