@@ -116,6 +116,8 @@ PLANTS: Final = (
     Plant("payments.orders", f"{_FAIL}; {_CLOSE}"),
     Plant("payments.told", 'UPDATE "order".orders SET refunded = refunded - 1 WHERE refunded > 0'),
     Plant("payments.returns", """UPDATE "order".return_ SET status = 'received'"""),
+    Plant("payments.returns", """UPDATE "order".return_ SET amount = amount - 1"""),
+    Plant("payments.returns", "UPDATE payment.refund SET return_id = NULL"),
     Plant("provider.charges", "UPDATE payment.simulator_charge SET amount = amount + 1 WHERE state = 'captured'"),
     Plant("provider.charges", """
         INSERT INTO payment.simulator_charge (id, key, amount, currency, method, state)

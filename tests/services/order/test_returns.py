@@ -1,6 +1,7 @@
 """A return follows what becomes of its refund, and shows what went back."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -14,6 +15,7 @@ from tradepost.kernel.ids import new_id
 from tradepost.services.order import consumers, returns
 
 NOW: Final = datetime(2026, 11, 23, 8, tzinfo=UTC)
+MIGRATION: Final = Path(returns.__file__).parent / "migrations" / "0005_returns_of_nothing.sql"
 ORDER, RETURN, OTHER = new_id(), new_id(), new_id()
 MONEY: Final[dict[str, Any]] = {
     "order_id": ORDER, "payment_id": "p", "currency": "USD", "refund_id": "r", "cause": "c", "return_id": RETURN,
@@ -117,6 +119,22 @@ async def test_what_has_not_come_back_is_not_refunded(db: Database, status: str)
     await hear(db, refunded(1_000, 1_000))
 
     assert await shown(db) == (status, 1_000, False)
+
+
+@pytest.mark.parametrize(
+    ("worth", "gone", "end"), [(0, 0, "refunded"), (500, 2_000, "refunded"), (500, 1_999, "received")]
+)
+async def test_returns_of_older_versions_that_had_nothing_to_give_back_end(
+    db: Database, worth: int, gone: int, end: str
+) -> None:
+    await stored(db)
+    async with db.transaction() as tx:
+        await tx.execute("UPDATE return_ SET amount = $2 WHERE id = $1", RETURN, worth)
+        await tx.execute("UPDATE orders SET refunded = $1", gone)
+        await tx.execute("DELETE FROM return_ WHERE id = $1", OTHER)
+        await tx.execute(MIGRATION.read_text())
+
+    assert await shown(db) == (end, 0 if end == "refunded" else worth, end == "refunded")
 
 
 async def test_a_refund_of_no_return_moves_none(db: Database) -> None:

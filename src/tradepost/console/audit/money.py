@@ -78,7 +78,7 @@ FROM "order".orders LEFT JOIN payment.payment ON order_id = orders.id
 WHERE orders.refunded <> COALESCE(payment.refunded, 0)
 """
 
-# A return waits while its refund has failed. In older ones nothing told that nothing was left, or that less went back.
+# A return waits while its refund has failed, and money is left. In older ones nothing told that less went back.
 _RETURNS: Final = """
 WITH refund AS (
     SELECT return_id, COALESCE(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS amount,
@@ -92,8 +92,7 @@ LEFT JOIN refund ON return_id = back.id::text
 LEFT JOIN payment.payment ON payment.order_id = back.order_id
 WHERE CASE back.status
     WHEN 'refunded' THEN refund.amount > back.amount OR back.amount > 0 AND COALESCE(refund.amount, 0) = 0
-    WHEN 'received' THEN refund.amount > 0 OR return_id IS NOT NULL AND NOT (failed AND captured > refunded + refunding)
-                         OR return_id IS NULL AND back.amount > 0 AND captured > refunded + refunding
+    WHEN 'received' THEN (failed AND captured > refunded + refunding) IS NOT TRUE
     ELSE return_id IS NOT NULL END
 """
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from tradepost.contracts.inventory import InventoryAvailable, InventoryLow
 from tradepost.contracts.order import OrderCancelled, OrderCompleted, OrderCreated, OrderPaid, OrderShipped
@@ -40,10 +40,12 @@ async def tell_of_failed_refund(tx: Tx, events: Sequence[Event[PaymentRefundFail
     """Tell staff; and buyers, if they had been told that the money was on its way."""
     staff = await contacts.staff(tx)
     numbers = await _numbers(tx, [event.data.order_id for event in events])
-    alerts = [_alert(event, STAFF_REFUND_FAILED, *one) for event in events for one in staff.items()]
-    await commands.tell(
-        tx, [replace(one, facts={**one.facts, "number": numbers[str(one.facts["order_id"])]}) for one in alerts]
-    )
+    alerts = [
+        _alert(event, STAFF_REFUND_FAILED, *one, number=numbers[event.data.order_id])
+        for event in events
+        for one in staff.items()
+    ]
+    await commands.tell(tx, alerts)
     await commands.tell_buyers(tx, [_of_refund(event) for event in events if event.data.was_refunded])
 
 
@@ -92,11 +94,13 @@ def _of_refund(event: Event[Refund]) -> Notice:
     )
 
 
-def _alert(event: Event[Alert] | Event[PaymentRefundFailed], template: str, user_id: str, contact: Contact) -> Notice:
+def _alert(
+    event: Event[Alert] | Event[PaymentRefundFailed], template: str, user_id: str, contact: Contact, **more: str
+) -> Notice:
     return Notice(
         event_id=event.id,
         template=template,
-        facts=asdict(event.data),
+        facts={**asdict(event.data), **more},
         cause=event.cause,
         user_id=user_id,
         contact=contact,

@@ -76,7 +76,7 @@ class CloseRefund(Body, frozen=True, kw_only=True):
 
 
 class RefundAsked(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund on its way; `payment.refunded` tells that it arrived."""
+    """A refund as it stands; `payment.refunded` tells that it arrived, `payment.refund_failed` that it did not."""
 
     refund_id: str
     payment_id: str
