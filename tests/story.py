@@ -40,6 +40,7 @@ async def tell_everything(shop: Shop) -> None:
         f"/order/orders/{first}/returns", {"items": [{"sku": "MUG-1", "quantity": 1}], "reason": "x"}
     )
     await shop.staff.post(f"/order/returns/{back.json['return_id']}/receive", {})
+    await _lose_refunds(shop, buyer, first)
     await shop.staff.post("/inventory/movements", {"sku": "MUG-1", "quantity": 50, "reason": "received"})
     await eventually(shop.seen, lambda seen: set(seen) >= TYPES)
 
@@ -60,6 +61,19 @@ async def _users(shop: Shop) -> Client:
     await clients[0].call("PATCH", "/user/me", [b'{"name": "Ann B."}'], JSON)
     await clients[1].call("DELETE", "/user/me", [b""])
     return clients[0]
+
+
+async def _lose_refunds(shop: Shop, buyer: Client, delivered: str) -> None:
+    """One is sent back by the bank, and of a return nothing is left to give back."""
+    sent_back = (await shop.buy(buyer, "MUG-1", 1, payment_method="pm_card_refundFail")).json["order_id"]
+    await buyer.post(f"/order/orders/{sent_back}/cancel", {})
+    await eventually(shop.seen, lambda seen: seen["payment.refunded"] >= 3)
+    (payment,) = await shop.payments(delivered)
+    await shop.staff.post(f"/payment/payments/{payment['id']}/refunds", {"reason": "x"})
+    back = await buyer.post(
+        f"/order/orders/{delivered}/returns", {"items": [{"sku": "MUG-1", "quantity": 1}], "reason": "x"}
+    )
+    await shop.staff.post(f"/order/returns/{back.json['return_id']}/receive", {})
 
 
 async def _track(shop: Shop, order_id: str) -> None:

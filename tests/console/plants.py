@@ -35,6 +35,33 @@ def _blame(schema: str, type_: str) -> str:
                WHERE id = (SELECT id FROM {schema}.event WHERE type = '{type_}' LIMIT 1)"""
 
 
+# The bank sends the refund of the cancelled order back; all that knows of it says so.
+_FAIL: Final = """
+UPDATE payment.refund SET status = 'failed' WHERE reason = 'cancelled';
+UPDATE payment.simulator_refund SET state = 'failed' WHERE key LIKE '%:cancel-refund';
+UPDATE payment.simulator_charge SET refunded = 0 WHERE replace(key, 'charge:1', 'cancel-refund') IN (
+    SELECT key FROM payment.refund WHERE status = 'failed');
+UPDATE "order".orders SET refunded = 0 WHERE status = 'cancelled';
+WITH back AS (
+    INSERT INTO payment.ledger_transaction (id, kind, order_id, payment_id, cause)
+    SELECT gen_random_uuid(), 'refund_reversal', order_id, payment_id, cause || ':failed'
+    FROM payment.ledger_transaction WHERE cause LIKE '%:cancel-refund' RETURNING id
+), moved (account, sign) AS (VALUES ('provider_receivable', 1), ('refunds', -1)), posted AS (
+    INSERT INTO payment.ledger_posting (transaction_id, account, currency, amount)
+    SELECT id, account, 'USD', sign * 700 FROM back, moved RETURNING account, amount
+)
+UPDATE payment.ledger_balance AS kept SET amount = kept.amount + posted.amount
+FROM posted WHERE posted.account = kept.account AND (kept.account, stripe) IN (
+    SELECT account, min(stripe) FROM payment.ledger_balance GROUP BY account);
+UPDATE payment.payment SET refunded = 0 WHERE id IN (SELECT payment_id FROM payment.refund WHERE status = 'failed')
+"""
+_CLOSE: Final = "UPDATE payment.refund SET closed = 'retried' WHERE status = 'failed'"
+_FAIL_AGAIN: Final = """
+INSERT INTO payment.refund (id, payment_id, key, amount, currency, reason, status, correlation_id)
+SELECT gen_random_uuid(), payment_id, key || ':2', amount, currency, reason, status, '' FROM payment.refund
+WHERE status = 'failed'
+"""
+
 PLANTS: Final = (
     Plant("log.sequences", 'UPDATE "user".event SET sequence = sequence + 1'),
     Plant("log.ids", _again("product", "product.created", event_id="event_id", key="'other'", sequence="1")),
@@ -84,8 +111,13 @@ PLANTS: Final = (
         WHERE reserved_at IS NULL"""),
     Plant("payments.refunds", """UPDATE payment.payment SET refunding = 1
                                  WHERE status = 'captured' AND refunded = 0"""),
+    Plant("payments.failed", _FAIL, ("payments.orders",)),
+    Plant("payments.failed", f"{_FAIL}; {_CLOSE}; {_FAIL_AGAIN}", ("payments.orders",)),
+    Plant("payments.orders", f"{_FAIL}; {_CLOSE}"),
     Plant("payments.told", 'UPDATE "order".orders SET refunded = refunded - 1 WHERE refunded > 0'),
     Plant("payments.returns", """UPDATE "order".return_ SET status = 'received'"""),
+    Plant("payments.returns", """UPDATE "order".return_ SET amount = amount - 1"""),
+    Plant("payments.returns", "UPDATE payment.refund SET return_id = NULL"),
     Plant("provider.charges", "UPDATE payment.simulator_charge SET amount = amount + 1 WHERE state = 'captured'"),
     Plant("provider.charges", """
         INSERT INTO payment.simulator_charge (id, key, amount, currency, method, state)

@@ -105,7 +105,7 @@ async def test_the_audit_waits_until_all_is_done(shop: Audited) -> None:
 @pytest.mark.parametrize(
     ("answer", "code", "conclusion"),
     [
-        ({}, 0, "audit: clean (42 checks, 8 orders)"),
+        ({}, 0, "audit: clean (43 checks, 8 orders)"),
         ({"total_amount": 1}, 1, "audit: 1 violation"),
         ({"order_id": "0193b2f0-0000-7000-8000-000000000001"}, 1, "audit: 2 violations"),  # of one key, and missing
     ],

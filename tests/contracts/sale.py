@@ -115,6 +115,18 @@ FACTS: Final[tuple[Fact, ...]] = (
     shipping.ShippingDelivered(**_parcel, at="2026-11-25T10:30:00Z"),
     notification.NotificationSent(**_letter),
     notification.NotificationFailed(**_letter, reason="mailbox_full"),
+    payment.PaymentRefundFailed(
+        **_money,
+        refund_id=REFUND,
+        cause=f"return:{RETURN}",
+        reason="declined_by_bank",
+        was_refunded=True,
+        refunded_total=0,
+        return_id=RETURN,
+    ),
+    payment.PaymentRefundWaived(
+        order_id=ORDER, payment_id=PAYMENT, reason="nothing_left", return_id=RETURN, refund_id=REFUND
+    ),
 )
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 
+from tests.kernel.http.driver import Client
 from tests.shop import Shop, eventually
 from tradepost.kernel.ids import new_id
 
@@ -162,6 +164,99 @@ async def test_cancelling_after_the_parcel_left_is_refused_and_a_return_is_the_w
         lambda answer: answer.json["data"][0]["status"] == "refunded",
     )
     assert len(listed.json["data"]) == 1
+
+
+async def _sent_back(shop: Shop, buyer: Client) -> tuple[str, str]:
+    """An order of three, two of them returned and refunded; its bank sends the money back. The return's id."""
+    order_id = (await shop.buy(buyer, "MUG-1", 3, payment_method="pm_card_refundFail")).json["order_id"]
+    await eventually(lambda: shop.seen(), lambda seen: seen["shipping.created"] == 1)
+    await shop.turn_carrier(3601)
+    await shop.order_becomes(order_id, "shipped")
+    body = {"items": [{"sku": "MUG-1", "quantity": 2}], "reason": "broken"}
+    asked = await buyer.post(f"/order/orders/{order_id}/returns", body)
+    await shop.staff.post(f"/order/returns/{asked.json['return_id']}/receive", {})
+    await eventually(lambda: shop.order(order_id), lambda order: order["refunded_amount"] == 1400)
+    await eventually(lambda: shop.order(order_id), lambda order: order["refunded_amount"] == 0)
+    return order_id, asked.json["return_id"]
+
+
+async def test_a_refund_that_the_bank_sends_back_is_seen_and_ends_when_staff_have_paid_it(shop: Shop) -> None:
+    await shop.product("MUG-1", stock=10, price=700)
+    buyer = shop.client(new_id())
+    order_id, return_id = await _sent_back(shop, buyer)
+
+    async def returned() -> dict[str, Any]:
+        return dict((await buyer.get(f"/order/orders/{order_id}/returns")).json["data"][0])
+
+    assert ((await returned())["status"], (await returned())["refunded_at"]) == ("received", None)
+    (waiting,) = (await shop.staff.get("/payment/refunds?failed=true")).json["data"]
+    assert (waiting["order_id"], waiting["return_id"], waiting["amount"]) == (order_id, return_id, 1400)
+    assert (waiting["failure_reason"], waiting["closed"]) == ("declined_by_bank", None)
+
+    again = await shop.staff.post(f"/payment/refunds/{waiting['id']}/retry", {})
+    assert (again.status, again.json["amount"]) == (201, 1400)
+    await eventually(returned, lambda back: back["status"] == "refunded")
+    await eventually(returned, lambda back: back["status"] == "received")  # the same bank, the same answer
+    paid = await shop.staff.post(
+        f"/payment/refunds/{again.json['refund_id']}/close", {"paid": True, "note": "SEPA 4711"}
+    )
+    assert (paid.status, paid.json["status"]) == (200, "succeeded")
+
+    back = await eventually(returned, lambda back: back["status"] == "refunded")
+    assert back["amount"] == 1400
+    assert (await shop.order(order_id))["refunded_amount"] == 1400
+    assert [(p["refunded"], p["refunding"]) for p in await shop.payments(order_id)] == [(1400, 0)]
+    assert (await shop.staff.get("/payment/refunds?failed=true")).json["data"] == []
+    seen = await shop.seen()
+    assert (seen["payment.refunded"], seen["payment.refund_failed"]) == (3, 2)
+    assert await shop.parked() == []
+
+
+async def test_a_return_with_nothing_left_to_refund_ends_with_nothing(shop: Shop) -> None:
+    await shop.product("MUG-1", stock=10, price=700)
+    buyer = shop.client(new_id())
+    order_id = (await shop.buy(buyer, "MUG-1", 3)).json["order_id"]
+    await eventually(lambda: shop.seen(), lambda seen: seen["shipping.created"] == 1)
+    await shop.turn_carrier(3601)
+    await shop.order_becomes(order_id, "shipped")
+    (payment,) = await shop.payments(order_id)
+    await shop.staff.post(f"/payment/payments/{payment['id']}/refunds", {"amount": 1000, "reason": "late"})
+    ends = []
+    for quantity in (2, 1):
+        body = {"items": [{"sku": "MUG-1", "quantity": quantity}], "reason": "broken"}
+        asked = await buyer.post(f"/order/orders/{order_id}/returns", body)
+        assert asked.json["amount"] == 700 * quantity
+        await shop.staff.post(f"/order/returns/{asked.json['return_id']}/receive", {})
+        listed = await eventually(
+            lambda: buyer.get(f"/order/orders/{order_id}/returns"),
+            lambda answer: answer.json["data"][-1]["status"] == "refunded",
+        )
+        ends.append(listed.json["data"][-1]["amount"])
+
+    assert ends == [1100, 0]
+    assert (await shop.seen())["payment.refund_waived"] == 1
+    await eventually(lambda: shop.order(order_id), lambda order: order["refunded_amount"] == 2100)
+
+
+async def test_whether_goods_are_sold_again_is_for_staff_to_say(shop: Shop) -> None:
+    await shop.product("MUG-1", stock=10)
+    buyer = shop.client(new_id())
+    order_id = (await shop.buy(buyer, "MUG-1", 3)).json["order_id"]
+    await eventually(lambda: shop.seen(), lambda seen: seen["shipping.created"] == 1)
+    await shop.turn_carrier(3601)
+    await shop.order_becomes(order_id, "shipped")
+    path = f"/order/orders/{order_id}/returns"
+
+    said = await buyer.post(path, {"items": [{"sku": "MUG-1", "quantity": 2, "restock": True}], "reason": "broken"})
+    assert (said.status, said.pointers) == (422, ["/items/0/restock"])
+    assert (await buyer.get(path)).json["data"] == []
+    asked = await buyer.post(path, {"items": [{"sku": "MUG-1", "quantity": 2}], "reason": "broken"})
+    arrived = {"items": [{"sku": "MUG-1", "quantity": 2, "restock": False}]}
+    received = await shop.staff.post(f"/order/returns/{asked.json['return_id']}/receive", arrived)
+
+    assert received.json["items"] == [{"sku": "MUG-1", "quantity": 2, "restock": False}]
+    await eventually(lambda: shop.order(order_id), lambda order: order["refunded_amount"] == 1000)
+    assert await shop.stock("MUG-1") == (7, 0)
 
 
 async def test_another_customers_order_is_not_there(shop: Shop) -> None:

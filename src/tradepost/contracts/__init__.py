@@ -27,6 +27,8 @@ from tradepost.contracts.payment import (
     PaymentCaptured,
     PaymentFailed,
     PaymentRefunded,
+    PaymentRefundFailed,
+    PaymentRefundWaived,
     PaymentRequiresAction,
     PaymentVoided,
 )
@@ -48,6 +50,7 @@ FACTS: Final[tuple[type[Fact], ...]] = (
     OrderCreated, OrderPaymentRequested, OrderPaid, OrderShipped, OrderCompleted, OrderCancelRequested, OrderCancelled,
     OrderReturnReceived, OrderOfferOpened,
     PaymentAuthorized, PaymentRequiresAction, PaymentCaptured, PaymentFailed, PaymentVoided, PaymentRefunded,
+    PaymentRefundFailed, PaymentRefundWaived,
     ShippingCreated, ShippingCancelled, ShippingDispatched, ShippingTracked, ShippingDelivered,
     NotificationSent, NotificationFailed,
 )  # fmt: skip

@@ -55,10 +55,37 @@ class PaymentVoided(_Money, frozen=True, kw_only=True):
 
 
 class PaymentRefunded(_Money, frozen=True, kw_only=True):
-    """Money went back; `cause` is the refund's key, `return_id` the return that it is for."""
+    """Money went back; `cause` is the refund's key, `return_id` the return that it is for. `refunded_total` is what has
+    gone back of the payment in all, this included."""
 
     type: ClassVar[str] = "payment.refunded"
 
     refund_id: str
     cause: str
     return_id: str | None = None
+    refunded_total: int | None = None
+
+
+class PaymentRefundFailed(_Money, frozen=True, kw_only=True):
+    """A refund did not go through, and the money is the shop's; `reason` is the bank's code. With `was_refunded` it had
+    been told as refunded, and was sent back. `refunded_total` is what has gone back of the payment without it."""
+
+    type: ClassVar[str] = "payment.refund_failed"
+
+    refund_id: str
+    cause: str
+    reason: str
+    was_refunded: bool
+    refunded_total: int
+    return_id: str | None = None
+
+
+class PaymentRefundWaived(_AboutPayment, frozen=True, kw_only=True):
+    """Nothing goes back: for a return because it is worth nothing or all has gone back already, for a refund that
+    failed because staff closed it."""
+
+    type: ClassVar[str] = "payment.refund_waived"
+
+    reason: str
+    return_id: str | None = None
+    refund_id: str | None = None

@@ -21,7 +21,7 @@ from tradepost.contracts.order import (
     OrderPaid,
     OrderShipped,
 )
-from tradepost.contracts.payment import PaymentRefunded
+from tradepost.contracts.payment import PaymentRefunded, PaymentRefundFailed
 from tradepost.contracts.user import UserRegistered
 from tradepost.kernel.database import Database, connect
 from tradepost.kernel.events import Event, Fact
@@ -116,6 +116,13 @@ class Sale:
         return PaymentRefunded(
             order_id=self.id, payment_id=new_id(), amount=500, currency="USD", refund_id=new_id(), cause="c"
         )
+
+    @property
+    def refund_failed(self) -> PaymentRefundFailed:
+        return PaymentRefundFailed(
+            order_id=self.id, payment_id=new_id(), amount=500, currency="USD", refund_id=new_id(), cause="c",
+            reason="declined_by_bank", was_refunded=True, refunded_total=0,
+        )  # fmt: skip
 
     @property
     def _whose(self) -> dict[str, Any]:

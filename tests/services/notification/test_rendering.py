@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 from jinja2 import UndefinedError
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from tests.services.notification.conftest import Sale
 from tradepost.contracts.inventory import InventoryAvailable, InventoryLow
@@ -20,6 +20,8 @@ FACTS: dict[str, Fact] = {
     "order_completed": SALE.completed,
     "order_cancelled": SALE.cancelled,
     "payment_refunded": SALE.refunded,
+    "payment_refund_failed": SALE.refund_failed,
+    "staff_refund_failed": SALE.refund_failed,
     "inventory_low": InventoryLow(sku="MUG-1", available=2, threshold=5),
     "inventory_available": InventoryAvailable(sku="MUG-1", available=7, threshold=5),
 }
@@ -64,6 +66,18 @@ def test_the_e_mail_of_an_order_names_its_lines_and_its_total() -> None:
 def test_of_the_money_no_more_is_said_than_was_known(reason: str, paid: bool, said: str) -> None:
     facts = {**asdict(SALE.cancelled), "reason": reason, "paid": paid}
     assert render("order_cancelled", Channel.EMAIL, facts, "Ada")[1].endswith(f"\n\n{said}")
+
+
+@pytest.mark.parametrize("was_refunded", [True, False])
+def test_staff_are_told_what_to_do_about_a_refund_that_failed(was_refunded: bool) -> None:
+    fact = replace(SALE.refund_failed, was_refunded=was_refunded)
+    subject, body = render("staff_refund_failed", Channel.EMAIL, {"number": "T-1001", **asdict(fact)}, "Ada")
+
+    assert subject == "A refund for order T-1001 failed"
+    assert "5.00 USD for order T-1001 could not be refunded: declined by bank.\n" in body
+    assert ("The buyer had been told" in body) == was_refunded
+    assert f"Send refund {fact.refund_id} once more" in body
+    assert "\n\n\n" not in body
 
 
 def test_currencies_keep_their_own_decimals() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 
 import msgspec
+import pytest
+from msgspec.structs import replace
 
 from tests.services.notification.conftest import Sale, Shop, event, registered
 from tradepost.contracts.inventory import InventoryAvailable, InventoryLow
@@ -103,6 +105,35 @@ async def test_a_refund_is_told_with_the_number_of_its_order(shop: Shop) -> None
     refunds = [one for one in await shop.deliveries() if one.template == "payment_refunded"]
     assert [one.subject for one in refunds] == ["A refund for your order T-1001"] * 2
     assert "refunded 5.00 USD" in refunds[0].body
+
+
+@pytest.mark.parametrize("was_refunded", [True, False])
+async def test_a_refund_that_failed_is_told_to_staff_and_to_the_buyer_who_had_been_told_of_it(
+    shop: Shop, was_refunded: bool
+) -> None:
+    sale = Sale(new_id(), user_id=(user := new_id()))
+    await shop.hear(registered(user), registered(new_id(), "staff@example.com", roles=("staff",)))
+    await shop.hear(sale.created, sale.refunded)
+    failed = event(replace(sale.refund_failed, was_refunded=was_refunded))
+    await shop.handle(failed, failed)
+    await shop.handle(failed)
+
+    told = [(one.template, one.to, one.order_id) for one in await shop.deliveries() if "failed" in one.template]
+    alert = ("staff_refund_failed", "staff@example.com", None)
+    assert sorted(told) == ([("payment_refund_failed", ADA, sale.id)] if was_refunded else []) + [alert]
+    assert all("T-1001" in one.subject for one in await shop.deliveries())
+
+
+async def test_a_refund_that_failed_is_told_to_staff_before_its_order_is_known(shop: Shop) -> None:
+    sale = Sale(new_id(), user_id=new_id())
+    await shop.hear(registered(new_id(), "staff@example.com", roles=("staff",)))
+    await shop.hear(sale.refund_failed)
+
+    assert await shop.told() == [
+        ("payment_refund_failed", "email", None, "waiting"),
+        ("staff_refund_failed", "email", "staff@example.com", "sent"),
+    ]
+    assert [one.subject for one in await shop.deliveries() if one.to] == [f"A refund for order {sale.id} failed"]
 
 
 async def test_messages_wait_for_the_recipient_and_go_out_once_they_are_known(shop: Shop) -> None:

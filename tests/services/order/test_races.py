@@ -10,7 +10,14 @@ from msgspec.structs import replace
 
 from tradepost.contracts.inventory import InventoryRejected, InventoryReserved, Shortage
 from tradepost.contracts.order import OrderCancelled
-from tradepost.contracts.payment import PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentRequiresAction
+from tradepost.contracts.payment import (
+    PaymentCaptured,
+    PaymentFailed,
+    PaymentRefunded,
+    PaymentRefundFailed,
+    PaymentRefundWaived,
+    PaymentRequiresAction,
+)
 from tradepost.contracts.shipping import ShippingCancelled, ShippingDelivered, ShippingDispatched
 from tradepost.kernel.events import Event, Fact
 from tradepost.services.order.consumers import decide
@@ -30,11 +37,17 @@ CAPTURED: Final = PaymentCaptured(
 )
 FAILED: Final = PaymentFailed(order_id=ID, payment_id="p", reason="card_declined")
 REFUNDED: Final = PaymentRefunded(order_id=ID, payment_id="p", amount=500, currency="USD", refund_id="r", cause="c")
+SENT_BACK: Final = PaymentRefundFailed(
+    order_id=ID, payment_id="p", amount=500, currency="USD", refund_id="r", cause="c", reason="declined_by_bank",
+    was_refunded=True, refunded_total=0,
+)  # fmt: skip
+WAIVED: Final = PaymentRefundWaived(order_id=ID, payment_id="p", reason="nothing_left")
 DISPATCHED: Final = ShippingDispatched(order_id=ID, shipment_id="s", tracking_number="T1", carrier="local")
 STOPPED: Final = ShippingCancelled(order_id=ID, shipment_id="s")
 DELIVERED: Final = ShippingDelivered(order_id=ID, shipment_id="s", at="2026-11-23T08:00:00.000Z")
 
-FACTS: Final = (RESERVED, REJECTED, ACTION, CAPTURED, FAILED, REFUNDED, DISPATCHED, STOPPED, DELIVERED)
+MONEY: Final = (REFUNDED, SENT_BACK, WAIVED)  # facts in any state
+FACTS: Final = (RESERVED, REJECTED, ACTION, CAPTURED, FAILED, *MONEY, DISPATCHED, STOPPED, DELIVERED)
 LATE: Final = "late"
 
 # (state, fact) -> (state after, facts published); LATE goes on record and changes nothing.
@@ -44,7 +57,6 @@ TABLE: Final[dict[tuple[Status, type[Fact]], tuple[Status, list[str]] | str]] = 
     (Status.PENDING, PaymentRequiresAction): LATE,
     (Status.PENDING, PaymentCaptured): LATE,
     (Status.PENDING, PaymentFailed): LATE,
-    (Status.PENDING, PaymentRefunded): (Status.PENDING, []),
     (Status.PENDING, ShippingDispatched): LATE,
     (Status.PENDING, ShippingCancelled): LATE,
     (Status.PENDING, ShippingDelivered): LATE,
@@ -53,7 +65,6 @@ TABLE: Final[dict[tuple[Status, type[Fact]], tuple[Status, list[str]] | str]] = 
     (Status.RESERVED, PaymentRequiresAction): (Status.RESERVED, []),
     (Status.RESERVED, PaymentCaptured): (Status.PAID, ["order.paid"]),
     (Status.RESERVED, PaymentFailed): (Status.CANCELLED, ["order.cancelled"]),
-    (Status.RESERVED, PaymentRefunded): (Status.RESERVED, []),
     (Status.RESERVED, ShippingDispatched): LATE,
     (Status.RESERVED, ShippingCancelled): LATE,
     (Status.RESERVED, ShippingDelivered): LATE,
@@ -62,7 +73,6 @@ TABLE: Final[dict[tuple[Status, type[Fact]], tuple[Status, list[str]] | str]] = 
     (Status.PAID, PaymentRequiresAction): LATE,
     (Status.PAID, PaymentCaptured): LATE,
     (Status.PAID, PaymentFailed): LATE,
-    (Status.PAID, PaymentRefunded): (Status.PAID, []),
     (Status.PAID, ShippingDispatched): (Status.SHIPPED, ["order.shipped"]),
     (Status.PAID, ShippingCancelled): (Status.CANCELLED, ["order.cancelled"]),
     (Status.PAID, ShippingDelivered): LATE,
@@ -71,14 +81,12 @@ TABLE: Final[dict[tuple[Status, type[Fact]], tuple[Status, list[str]] | str]] = 
     (Status.SHIPPED, PaymentRequiresAction): LATE,
     (Status.SHIPPED, PaymentCaptured): LATE,
     (Status.SHIPPED, PaymentFailed): LATE,
-    (Status.SHIPPED, PaymentRefunded): (Status.SHIPPED, []),
     (Status.SHIPPED, ShippingDispatched): LATE,
     (Status.SHIPPED, ShippingCancelled): LATE,
     (Status.SHIPPED, ShippingDelivered): (Status.COMPLETED, ["order.completed"]),
-    **{(Status.COMPLETED, type(fact)): LATE for fact in FACTS if fact is not REFUNDED},
-    (Status.COMPLETED, PaymentRefunded): (Status.COMPLETED, []),
-    **{(Status.CANCELLED, type(fact)): LATE for fact in FACTS if fact is not REFUNDED},
-    (Status.CANCELLED, PaymentRefunded): (Status.CANCELLED, []),
+    **{(Status.COMPLETED, type(fact)): LATE for fact in FACTS},
+    **{(Status.CANCELLED, type(fact)): LATE for fact in FACTS},
+    **{(status, type(fact)): (status, []) for status in Status for fact in MONEY},
 }
 
 
@@ -111,6 +119,33 @@ def test_a_fact_moves_the_order_as_the_table_says(status: Status, fact: Fact) ->
     moved, published = decide(order, an_event(fact), NOW)
     assert (moved.status, [fact.type for fact in published]) == row
     assert moved.version == order.version + len(published)
+
+
+def refunded(amount: int, total: int | None) -> PaymentRefunded:
+    return replace(REFUNDED, amount=amount, refunded_total=total)
+
+
+def sent_back(amount: int, total: int) -> PaymentRefundFailed:
+    return replace(SENT_BACK, amount=amount, refunded_total=total)
+
+
+@pytest.mark.parametrize(
+    ("facts", "total"),
+    [
+        ([refunded(200, 200), sent_back(200, 0)], 0),
+        ([refunded(200, 200), sent_back(200, 0), refunded(200, 200)], 200),  # and not 400
+        ([refunded(200, None), refunded(100, None)], 300),  # told by an older version
+        ([refunded(200, None), refunded(200, 200)], 200),  # an older one did not tell that the first came back
+        ([refunded(300, 300), replace(sent_back(200, 300), was_refunded=False)], 300),
+        ([refunded(300, 300), WAIVED], 300),
+    ],
+)
+def test_what_went_back_is_what_the_last_fact_says(facts: list[Fact], total: int) -> None:
+    order = an_order(Status.CANCELLED, cancel_reason="late")
+    for fact in facts:
+        order, _ = decide(order, an_event(fact), NOW)
+
+    assert order.refunded == total
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.RESERVED])

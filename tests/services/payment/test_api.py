@@ -1,6 +1,9 @@
 """Payments and the ledger as customers, staff and strangers see them."""
 
 from collections.abc import Callable
+from typing import Any
+
+import pytest
 
 from tests.kernel.http.driver import Client
 from tests.services.payment.till import Till, returned
@@ -116,6 +119,81 @@ async def test_a_refund_that_can_not_be_is_refused_and_nothing_happens(
 
     assert await till.refunds(order_id) == []
     assert await till.payment(order_id) == ("captured", 2_000, 0, 0)
+
+
+async def failed_refund(till: Till, staff: Client) -> tuple[str, dict[str, Any]]:
+    """An order that was cancelled, and its refund that failed as staff see it."""
+    order_id = await till.pay("pm_sim_refundRefused")
+    await till.cancel(order_id)
+    await till.work()
+    listed = (await staff.get("/payment/refunds?failed=true")).json["data"]
+    return order_id, listed[0]
+
+
+async def test_staff_list_refunds_that_failed_and_send_them_once_more(
+    till: Till, staff: Client, buyer: Client, door: Callable[..., Client]
+) -> None:
+    good = await till.pay()
+    await till.cancel(good)
+    order_id, seen = await failed_refund(till, staff)
+    path = f"/payment/refunds/{seen['id']}/retry"
+    assert {name: seen[name] for name in ("payment_id", "order_id", "status", "amount", "currency", "closed")} == {
+        "payment_id": await till.payment_id(order_id),
+        "order_id": order_id,
+        "status": "failed",
+        "amount": 2_000,
+        "currency": "USD",
+        "closed": None,
+    }
+    assert (seen["reason"], seen["failure_reason"]) == ("cancelled", "refund_failed")
+    every = (await staff.get("/payment/refunds?limit=1")).json
+    others = (await staff.get("/payment/refunds?failed=false")).json["data"]
+    assert ([one["id"] for one in every["data"]], every["has_more"]) == ([seen["id"]], True)
+    assert [one["order_id"] for one in others] == [good]
+    assert (await buyer.get("/payment/refunds")).error == (403, "forbidden")
+    assert (await buyer.post(path, {})).error == (403, "forbidden")
+    assert (await door("payment:read").post(path, {})).error == (403, "forbidden")
+
+    again = await staff.post(path, {}, idempotency_key="one")
+    repeated = await staff.post(path, {}, idempotency_key="one")
+    twice = await staff.post(path, {})
+    await till.work()
+
+    assert (again.status, again.json["amount"], again.json["status"]) == (201, 2_000, "pending")
+    assert again.json["refund_id"] != seen["id"]
+    assert (repeated.json, repeated.headers["idempotent-replayed"]) == (again.json, "true")
+    assert twice.error == (409, "refund_not_failed")
+    assert [line[0] for line in await till.refunds(order_id)] == ["cancel-refund", "cancel-refund:2"]
+    (waiting,) = (await staff.get("/payment/refunds?failed=true")).json["data"]  # it failed again
+    assert waiting["id"] == again.json["refund_id"]
+    assert (await staff.post(f"/payment/refunds/{new_id()}/retry", {})).error == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("paid", "status", "refunded", "told"),
+    [(True, "succeeded", 2_000, "refunded"), (False, "failed", 0, "refund_waived")],
+)
+async def test_staff_close_a_refund_that_failed(
+    till: Till, staff: Client, buyer: Client, paid: bool, status: str, refunded: int, told: str
+) -> None:
+    order_id, seen = await failed_refund(till, staff)
+    path = f"/payment/refunds/{seen['id']}/close"
+    assert (await buyer.post(path, {"paid": paid, "note": "x"})).error == (403, "forbidden")
+    assert (await staff.post(path, {"paid": paid, "note": " "})).pointers == ["/note"]
+    assert (await staff.post(path, {"note": "x"})).status == 422
+
+    closed = await staff.post(path, {"paid": paid, "note": "SEPA 4711"})
+    again = await staff.post(path, {"paid": paid, "note": "SEPA 4711"})
+    await till.work()
+
+    assert (closed.status, closed.json["status"], closed.json["amount"]) == (200, status, 2_000)
+    assert again.error == (409, "refund_not_failed")
+    assert await till.payment(order_id) == ("captured", 2_000, 0, refunded)
+    assert await till.published(order_id) == ["captured", "refund_failed", told]
+    assert (await staff.get("/payment/refunds?failed=true")).json["data"] == []
+    balances = {"provider_receivable": 2_000, "sales": -2_000}
+    assert await till.balances() == (balances | {"paid_outside": -2_000, "refunds": 2_000} if paid else balances)
+    assert await till.bank(order_id) == ("captured", 0)
 
 
 async def test_staff_read_the_ledger_and_its_balances(till: Till, staff: Client, buyer: Client) -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from tests.services.payment.till import Till, requested, returned
 from tradepost.kernel.database import Database, Tx
+from tradepost.kernel.events import Cause
 from tradepost.kernel.ids import new_id
+from tradepost.kernel.telemetry import FIGURES
 from tradepost.services.payment import commands, jobs
 from tradepost.services.payment.domain.keys import order_of
 from tradepost.services.payment.domain.model import FIND_AFTER_S, LOOK_AGAIN_S
@@ -288,6 +290,83 @@ async def test_a_refund_that_comes_back_is_reversed_in_the_ledger_and_may_be_mad
     assert await till.balances() == {"provider_receivable": 2_000, "sales": -2_000, "refunds": 0}
     assert await till.bank(order_id) == ("captured", 0)
     assert [status for _, _, status in await till.refunds(order_id)] == ["failed"]
+    assert await till.published(order_id) == ["captured", "refunded", "refund_failed"]
+    told = await till.data(order_id, "refund_failed")
+    assert (told["amount"], told["reason"], told["was_refunded"], told["refunded_total"]) == (
+        2_000, "declined_by_bank", True, 0,
+    )  # fmt: skip
+    assert told["return_id"] == (await till.data(order_id, "refunded"))["return_id"]
+
+
+@pytest.mark.parametrize("method", ["pm_sim_refundRefused", "pm_sim_refundPendingFail"])
+async def test_a_refund_that_never_succeeded_is_told_as_failed_and_was_not_refunded(till: Till, method: str) -> None:
+    order_id = await till.pay(method)
+    await till.cancel(order_id)
+    await till.work()
+    await till.wait()
+    await till.work()
+
+    assert await till.payment(order_id) == ("captured", 2_000, 0, 0)
+    assert await till.published(order_id) == ["captured", "refund_failed"]
+    assert (await till.data(order_id, "refund_failed"))["was_refunded"] is False
+    assert await till.balances() == {"provider_receivable": 2_000, "sales": -2_000}
+
+
+async def failed_refunds(till: Till) -> float | None:
+    """The figure, as the sweep has just taken it."""
+    await jobs.sweep(till.desk)
+    return FIGURES.get_sample_value("tradepost_refunds_failed")
+
+
+async def test_refunds_that_failed_are_counted_until_the_money_has_gone_back_in_some_way(till: Till) -> None:
+    orders = [await till.pay("pm_sim_refundRefused") for _ in range(4)]
+    await till.cancel(*orders)
+    await till.work()
+    assert await failed_refunds(till) == 4
+
+    async with till.db.transaction() as tx:
+        await tx.execute("UPDATE simulator_charge SET method = 'pm_card_visa'")  # the banks have changed their minds
+        retried = await tx.fetchval("SELECT id::text FROM refund WHERE starts_with(key, $1)", f"order:{orders[0]}:")
+        await commands.retry(tx, retried, Cause("staff"))
+    assert await failed_refunds(till) == 3
+    async with till.db.transaction() as tx:
+        await commands.refund_by_staff(
+            tx, await till.payment_id(orders[1]), amount=None, reason="by hand", items=(), cause=Cause("staff")
+        )
+    for order_id, paid, left in ((orders[2], True, 1), (orders[3], False, 0)):
+        assert await failed_refunds(till) == left + 1
+        async with till.db.transaction() as tx:
+            closed = await tx.fetchval("SELECT id::text FROM refund WHERE starts_with(key, $1)", f"order:{order_id}:")
+            await commands.close(tx, closed, paid=paid, note="SEPA", cause=Cause("staff"))
+        assert await failed_refunds(till) == left
+
+    await till.work()
+    assert [(await till.payment(order_id))[2:] for order_id in orders] == [(0, 2_000)] * 3 + [(0, 0)]
+    assert await till.published(orders[0]) == ["captured", "refund_failed", "refunded"]
+
+
+async def test_what_a_refund_beside_a_cancellation_failed_to_give_back_goes_back_when_it_is_sent_again(
+    till: Till,
+) -> None:
+    order_id = await till.pay("pm_sim_refundRefused")
+    async with till.db.transaction() as tx:
+        await commands.refund_by_staff(
+            tx, await till.payment_id(order_id), amount=500, reason="late", items=(), cause=Cause("staff")
+        )
+    await till.cancel(order_id)
+    await till.work()
+    assert [line[1:] for line in await till.refunds(order_id)] == [(500, "failed"), (1_500, "failed")]
+    assert await failed_refunds(till) == 2
+
+    async with till.db.transaction() as tx:
+        await tx.execute("UPDATE simulator_charge SET method = 'pm_card_visa'")
+        for row in await tx.fetch("SELECT id::text AS id FROM refund WHERE status = 'failed' ORDER BY refund.id"):
+            await commands.retry(tx, row["id"], Cause("staff"))
+    await till.work()
+
+    assert await till.payment(order_id) == ("captured", 2_000, 0, 2_000)
+    assert [key for key, _, status in await till.refunds(order_id) if status == "succeeded"][1] == "cancel-refund:2"
+    assert await failed_refunds(till) == 0
 
 
 async def test_the_provider_does_not_answer_a_key_that_comes_back_with_other_money(till: Till) -> None:

@@ -206,6 +206,24 @@ async def test_a_cancelled_order_gets_back_what_was_not_refunded_yet(till: Till)
     assert await till.published(order_id) == ["captured", "refunded", "refunded"]
 
 
+async def test_a_return_that_is_worth_nothing_is_told_to_give_nothing_back(till: Till) -> None:
+    order_id = await till.pay()
+
+    await till.take_back(returned(order_id, 0, "gift"))
+    await till.work()
+
+    assert await till.published(order_id) == ["captured", "refund_waived"]
+    assert await till.data(order_id, "refund_waived") == {
+        "order_id": order_id,
+        "payment_id": await till.payment_id(order_id),
+        "reason": "worth_nothing",
+        "return_id": "gift",
+        "refund_id": None,
+    }
+    assert await till.payment(order_id) == FOUND
+    assert await till.refunds(order_id) == []
+
+
 async def test_returns_are_refunded_once_each_and_never_above_what_is_left(till: Till) -> None:
     order_id = await till.pay()
     first, second, third, fourth = (new_id() for _ in range(4))
@@ -222,4 +240,6 @@ async def test_returns_are_refunded_once_each_and_never_above_what_is_left(till:
     ]
     rows = await till.db.fetch("SELECT data ->> 'return_id' AS id FROM event WHERE type = 'payment.refunded'")
     assert {row["id"] for row in rows} == {first, second, third}
+    waived = await till.data(order_id, "refund_waived")
+    assert (waived["return_id"], waived["reason"]) == (fourth, "nothing_left")
     assert await till.bank(order_id) == ("captured", 2_000)

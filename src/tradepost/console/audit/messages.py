@@ -7,7 +7,7 @@ from tradepost.console.audit.check import SINCE, Check
 _ONE: Final = """
 SELECT format('%s by %s for order %s: %s messages', template, channel, order_id, count(*))
 FROM notification.delivery WHERE order_id IS NOT NULL
-GROUP BY order_id, template, channel, CASE WHEN template = 'payment_refunded' THEN event_id END HAVING count(*) > 1
+GROUP BY order_id, template, channel, CASE WHEN template LIKE 'payment_refund%' THEN event_id END HAVING count(*) > 1
 UNION ALL
 SELECT format('%s by %s of event %s: %s messages', template, channel, event_id, count(*))
 FROM notification.delivery WHERE order_id IS NULL
@@ -21,6 +21,9 @@ WITH fact AS (
     WHERE type IN ('order.created', 'order.paid', 'order.shipped', 'order.completed', 'order.cancelled')
     UNION ALL
     SELECT event_id, type, key, at FROM payment.event WHERE type = 'payment.refunded'
+    UNION ALL
+    SELECT event_id, type, key, at FROM payment.event
+    WHERE type = 'payment.refund_failed' AND (data ->> 'was_refunded')::boolean
 ), mail AS (
     SELECT event_id, order_id, template FROM notification.delivery
     WHERE channel = 'email' AND order_id IS NOT NULL AND at >= {SINCE}

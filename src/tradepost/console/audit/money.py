@@ -30,28 +30,27 @@ FULL JOIN (
     SELECT payment_id, sum(amount) FILTER (WHERE kind = 'capture') AS taken,
            -sum(amount) FILTER (WHERE kind <> 'capture') AS given
     FROM payment.ledger_transaction AS entry JOIN payment.ledger_posting ON transaction_id = entry.id
-    WHERE account = 'provider_receivable' GROUP BY payment_id
+    WHERE account IN ('provider_receivable', 'paid_outside') GROUP BY payment_id
 ) AS entered ON payment_id = payment.id
 WHERE COALESCE(captured, 0) <> COALESCE(taken, 0) OR COALESCE(refunded, 0) <> COALESCE(given, 0)
 """
 
-# What the buyer's bank sends back is ours until staff find another way: the failed refund says so.
+# What staff have said is not to go back is ours.
 _ORDERS: Final = """
-WITH failed AS (
-    SELECT payment_id, sum(amount) AS amount FROM payment.refund
-    WHERE status = 'failed' AND reason = 'cancelled' GROUP BY payment_id
+WITH waived AS (
+    SELECT payment_id, sum(amount) AS amount FROM payment.refund WHERE closed = 'waived' GROUP BY payment_id
 )
 SELECT format('order %s is %s and costs %s %s: %s %s captured, %s refunded', COALESCE(orders.id, order_id),
               COALESCE(orders.status, 'missing'), total_amount, orders.currency, COALESCE(captured, 0),
               payment.currency, COALESCE(payment.refunded, 0))
 FROM "order".orders FULL JOIN payment.payment ON order_id = orders.id
-LEFT JOIN failed ON payment_id = payment.id
+LEFT JOIN waived ON payment_id = payment.id
 WHERE orders.id IS NULL
    OR (reserved_at IS NOT NULL) <> (payment.id IS NOT NULL)
    OR payment.currency <> orders.currency OR payment.amount <> total_amount
    OR paid_at IS NOT NULL AND captured <> total_amount
    OR (payment.status = 'captured') <> (paid_at IS NOT NULL) AND orders.status <> 'cancelled'
-   OR orders.status = 'cancelled' AND captured > payment.refunded + COALESCE(failed.amount, 0)
+   OR orders.status = 'cancelled' AND captured > payment.refunded + COALESCE(waived.amount, 0)
 """
 
 _REFUNDS: Final = """
@@ -66,36 +65,48 @@ FROM payment.payment LEFT JOIN asked ON payment_id = payment.id
 WHERE refunded <> COALESCE(succeeded, 0) OR refunding <> COALESCE(open, 0)
 """
 
-_TOLD: Final = f"""
-SELECT format('order %s notes %s refunded, published is %s', id, refunded, COALESCE(told, 0))
-FROM "order".orders
-LEFT JOIN (SELECT key, sum((data ->> 'amount')::bigint) AS told FROM payment.event
-           WHERE type = 'payment.refunded' GROUP BY key) AS refund ON key = id::text
-WHERE refunded <> LEAST(total_amount, COALESCE(told, 0)) AND created_at >= {SINCE}
+_FAILED: Final = """
+SELECT format('order %s: %s %s were to go back, and did not: %s', order_id, refund.amount, refund.currency,
+              refund.failure)
+FROM payment.refund JOIN payment.payment ON payment.id = payment_id
+WHERE refund.status = 'failed' AND closed IS NULL AND captured > refunded + refunding
 """
 
-# Nothing is left to give back where staff refunded everything before the goods were back.
+_TOLD: Final = """
+SELECT format('order %s notes %s refunded, the payment %s', orders.id, orders.refunded, COALESCE(payment.refunded, 0))
+FROM "order".orders LEFT JOIN payment.payment ON order_id = orders.id
+WHERE orders.refunded <> COALESCE(payment.refunded, 0)
+"""
+
+# A return waits while its refund has failed, and money is left. In older ones nothing told that less went back.
 _RETURNS: Final = """
-SELECT format('return %s of order %s is %s over %s: its refund is %s over %s', back.id, back.order_id, back.status,
-              back.amount, COALESCE(refund.status, 'missing'), COALESCE(refund.amount, 0))
+WITH refund AS (
+    SELECT return_id, COALESCE(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS amount,
+           bool_or(status = 'failed' AND closed IS NULL) AS failed
+    FROM payment.refund WHERE return_id IS NOT NULL GROUP BY return_id
+)
+SELECT format('return %s of order %s is %s over %s: %s went back', back.id, back.order_id, back.status, back.amount,
+              COALESCE(refund.amount, 0))
 FROM "order".return_ AS back
-LEFT JOIN payment.refund ON return_id = back.id::text
+LEFT JOIN refund ON return_id = back.id::text
 LEFT JOIN payment.payment ON payment.order_id = back.order_id
-WHERE CASE WHEN back.status IN ('received', 'refunded') AND back.amount > 0
-    THEN refund.id IS NULL AND captured > refunded + refunding OR refund.amount > back.amount
-         OR (back.status = 'refunded') <> (refund.status = 'succeeded') AND refund.status <> 'failed'
-    ELSE refund.id IS NOT NULL END
+WHERE CASE back.status
+    WHEN 'refunded' THEN refund.amount > back.amount OR back.amount > 0 AND COALESCE(refund.amount, 0) = 0
+    WHEN 'received' THEN (failed AND captured > refunded + refunding) IS NOT TRUE
+    ELSE return_id IS NOT NULL END
 """
 
-# One letter per event; money that comes after the payment failed or was given up is a fact, and goes back.
+# One letter per event; money that comes after the payment failed or was given up is a fact, and goes back, and may come
+# back from there.
 _PATH: Final = f"""
 SELECT format('order %s: %s', key, told)
 FROM (SELECT key, string_agg(CASE type WHEN 'payment.requires_action' THEN 'q' WHEN 'payment.authorized' THEN 'a'
              WHEN 'payment.captured' THEN 'c' WHEN 'payment.failed' THEN 'f' WHEN 'payment.voided' THEN 'v'
-             WHEN 'payment.refunded' THEN 'r' ELSE '?' END, '' ORDER BY id) AS steps,
+             WHEN 'payment.refunded' THEN 'r' WHEN 'payment.refund_failed' THEN 'b'
+             WHEN 'payment.refund_waived' THEN 'w' ELSE '?' END, '' ORDER BY id) AS steps,
              string_agg(substr(type, 9), ', ' ORDER BY id) AS told
       FROM payment.event GROUP BY key HAVING min(sequence) = 1) AS path
-WHERE steps !~ '^q?a?([fv]|[fv]?cr*)?$'
+WHERE steps !~ '^q?a?([fv]|[fv]?c[rbw]*)?$'
 UNION ALL
 SELECT format('order %s: asked for payment, which is %s', asked.key, COALESCE(payment.status, 'missing'))
 FROM "order".event AS asked
@@ -113,6 +124,7 @@ CHECKS: Final = (
     Check("payments.outcomes", "each payment came to one end, by a legal way", _PATH),
     Check("payments.orders", "paid orders are captured whole, cancelled ones given back whole", _ORDERS),
     Check("payments.refunds", "a payment's refunds make what it says went back", _REFUNDS),
+    Check("payments.failed", "each refund that failed was sent once more, paid in another way, or waived", _FAILED),
     Check("payments.told", "orders know what went back", _TOLD),
     Check("payments.returns", "each return that was received is refunded once", _RETURNS),
 )

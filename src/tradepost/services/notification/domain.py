@@ -46,6 +46,8 @@ CHANNELS: Final[Mapping[str, tuple[Channel, ...]]] = {
     "order_completed": _BOTH,
     "order_cancelled": _EMAIL,
     "payment_refunded": _EMAIL,
+    "payment_refund_failed": _EMAIL,
+    "staff_refund_failed": _EMAIL,
     "inventory_low": _EMAIL,
     "inventory_available": _EMAIL,
 }

@@ -5,7 +5,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from tradepost.contracts.inventory import InventoryAdjusted, InventoryRejected, InventoryReserved
-from tradepost.contracts.payment import PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentRequiresAction
+from tradepost.contracts.payment import (
+    PaymentCaptured,
+    PaymentFailed,
+    PaymentRefunded,
+    PaymentRefundFailed,
+    PaymentRefundWaived,
+    PaymentRequiresAction,
+)
 from tradepost.contracts.product import ProductArchived, ProductCreated, ProductUpdated
 from tradepost.contracts.shipping import ShippingCancelled, ShippingDelivered, ShippingDispatched
 from tradepost.kernel.clock import now
@@ -32,6 +39,10 @@ def decide(order: Order, event: Event[Any], at: datetime) -> Moved:
             return moves.fail(order, failed, at)
         case PaymentRefunded() as refunded:
             return moves.refund(order, refunded)
+        case PaymentRefundFailed() as lost:
+            return moves.lose_refund(order, lost)
+        case PaymentRefundWaived():
+            return order, ()
         case ShippingDispatched() as dispatched:
             return moves.ship(order, dispatched, at)
         case ShippingDelivered() as delivered:
@@ -44,8 +55,7 @@ def decide(order: Order, event: Event[Any], at: datetime) -> Moved:
 async def follow(tx: Tx, events: Sequence[Event[Any]]) -> None:
     """One function for all answers, so that a batch locks its orders once."""
     await commands.follow(tx, events, decide, now())
-    refunds = [event for event in events if isinstance(event.data, PaymentRefunded) and event.data.return_id]
-    await returns.close_refunded(tx, [event.data.return_id for event in refunds], now())
+    await returns.settle(tx, [event.data for event in events], now())
 
 
 async def follow_products(
@@ -69,6 +79,8 @@ order: Final = Group(
         on(PaymentCaptured, follow),
         on(PaymentFailed, follow),
         on(PaymentRefunded, follow),
+        on(PaymentRefundFailed, follow),
+        on(PaymentRefundWaived, follow),
         later(ShippingDispatched, follow),
         later(ShippingDelivered, follow),
         later(ShippingCancelled, follow),

@@ -8,9 +8,10 @@ import msgspec
 from msgspec.structs import replace
 
 from tradepost.contracts.order import Line, OrderReturnReceived, ReturnedLine
+from tradepost.contracts.payment import PaymentRefunded, PaymentRefundFailed, PaymentRefundWaived
 from tradepost.kernel.database import Tx
 from tradepost.kernel.errors import Conflict, NotFound
-from tradepost.kernel.events import Cause
+from tradepost.kernel.events import Cause, Fact
 from tradepost.services.order import repository
 from tradepost.services.order.domain.order import Order, Status
 from tradepost.services.order.domain.return_ import (
@@ -34,9 +35,15 @@ _MOVE: Final = "UPDATE return_ SET status = $2, {column} = $3 WHERE id = $1"
 _RECEIVE: Final = (
     "UPDATE return_ SET status = 'received', received_at = $2, lines = $3::text::json, amount = $4 WHERE id = $1"
 )
-_REFUNDED: Final = """
-UPDATE return_ SET status = 'refunded', refunded_at = $2 WHERE id = ANY ($1::uuid[]) AND status = 'received'
+# A refund that failed takes its return back to where it may be refunded again; no person moves one there.
+_SETTLE: Final = """
+UPDATE return_ SET status = new.status, amount = COALESCE(new.amount, return_.amount),
+                   refunded_at = CASE new.status WHEN 'refunded' THEN $4::timestamptz END
+FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS new (id, status, amount)
+WHERE return_.id = new.id AND return_.status IN ('received', 'refunded')
 """
+
+Outcome = tuple[ReturnStatus, int | None]
 
 _lines: Final = msgspec.json.Decoder(tuple[Line, ...])
 _back: Final = msgspec.json.Decoder(tuple[ReturnLine, ...])
@@ -88,10 +95,25 @@ async def receive(tx: Tx, return_id: str, arrived: Sequence[ReturnLine] | None, 
     repository.save(tx, [(order, moved)])
 
 
-async def close_refunded(tx: Tx, return_ids: Sequence[str], now: datetime) -> None:
-    """The money for these is back with the buyer."""
-    if return_ids:
-        await tx.execute(_REFUNDED, return_ids, now)
+async def settle(tx: Tx, facts: Sequence[Fact], now: datetime) -> None:
+    """Where returns stand after what became of their refunds, the last of which counts; `amount` is then what went
+    back. Their orders are locked."""
+    ends: dict[str, Outcome] = {}
+    for fact in facts:
+        if isinstance(fact, PaymentRefunded | PaymentRefundFailed | PaymentRefundWaived) and fact.return_id:
+            ends[fact.return_id] = _outcome(fact)
+    if ends:
+        await tx.execute(_SETTLE, list(ends), *zip(*ends.values(), strict=True), now)
+
+
+def _outcome(fact: PaymentRefunded | PaymentRefundFailed | PaymentRefundWaived) -> Outcome:
+    match fact:
+        case PaymentRefunded():
+            return ReturnStatus.REFUNDED, fact.amount
+        case PaymentRefundWaived():
+            return ReturnStatus.REFUNDED, 0
+        case PaymentRefundFailed():
+            return ReturnStatus.RECEIVED, None
 
 
 async def _move(tx: Tx, return_id: str, to: ReturnStatus, column: str, now: datetime) -> None:

@@ -47,7 +47,8 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ReturnView(msgspec.Struct, frozen=True, kw_only=True):
-    """A return. `amount` in minor units of the order's currency."""
+    """A return. `amount`, in minor units of the order's currency, is what the goods cost, and once it is refunded what
+    went back: less where less was left, nothing where staff had refunded all."""
 
     id: str
     return_id: str

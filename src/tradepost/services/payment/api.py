@@ -10,9 +10,16 @@ from tradepost.kernel.http.body import LARGEST_INTEGER, Body, Cursor, Id, ListOf
 from tradepost.kernel.http.endpoint import Idempotency, Request, get, owner_or, post, public, staff
 from tradepost.services.payment import commands, queries
 from tradepost.services.payment.desk import Desk, take_in
-from tradepost.services.payment.domain.model import RefundItem
+from tradepost.services.payment.domain.model import Refund, RefundItem
 from tradepost.services.payment.providers import Webhook
-from tradepost.services.payment.queries import Balance, EntryView, PaymentInFull, PaymentView, TransactionView
+from tradepost.services.payment.queries import (
+    Balance,
+    EntryView,
+    PaymentInFull,
+    PaymentView,
+    RefundOfPayment,
+    TransactionView,
+)
 
 Money = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_INTEGER)]  # minor units
 ITEMS_LIMIT: Final = 500
@@ -40,7 +47,8 @@ class Item(Body, frozen=True, kw_only=True):
 
 
 class AskRefund(Body, frozen=True, kw_only=True):
-    """Without an `amount` it is that of the items together, and without items all that is left."""
+    """Without an `amount` it is that of the items together, and without items all that is left. The items are a note:
+    when they are sent back as well, the return is refunded beside it, as far as money is left."""
 
     reason: ShortText
     amount: Money | None = None
@@ -60,8 +68,22 @@ class AskRefund(Body, frozen=True, kw_only=True):
         return sum(amounts)
 
 
+class RefundList(ListQuery, frozen=True, kw_only=True):
+    """With `failed` true those that failed and wait for staff, while money is left to give back."""
+
+    failed: bool | None = None
+
+
+class CloseRefund(Body, frozen=True, kw_only=True):
+    """`paid` when the buyer got the money in another way, which `note` tells: that is booked. Otherwise nothing goes
+    back, and `note` says why. The buyer may read the note."""
+
+    paid: bool
+    note: ShortText
+
+
 class RefundAsked(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund on its way; `payment.refunded` tells that it arrived."""
+    """A refund as it stands; `payment.refunded` tells that it arrived, `payment.refund_failed` that it did not."""
 
     refund_id: str
     payment_id: str
@@ -96,13 +118,24 @@ async def refund(request: Request[AskRefund, None], desk: Desk, tx: Tx) -> Refun
         items=tuple(RefundItem(sku=item.sku, quantity=item.quantity, amount=item.amount) for item in asked.items),
         cause=request.cause,
     )
-    return RefundAsked(
-        refund_id=made.id,
-        payment_id=request.path["payment_id"],
-        status=made.status,
-        amount=made.amount,
-        currency=made.currency,
-    )
+    return _asked(request.path["payment_id"], made)
+
+
+async def list_refunds(request: Request[None, RefundList], desk: Desk) -> ListOf[RefundOfPayment]:
+    """Refunds of all payments, newest first."""
+    return await queries.list_refunds(desk.db, request.query.failed, request.query)
+
+
+async def retry_refund(request: Request[None, None], desk: Desk, tx: Tx) -> RefundAsked:
+    """Send a refund that failed once more, as much of it as may still go back; the answer is the new one."""
+    return _asked(*await commands.retry(tx, request.path["refund_id"], request.cause))
+
+
+async def close_refund(request: Request[CloseRefund, None], desk: Desk, tx: Tx) -> RefundAsked:
+    """End a refund that failed: paid in another way, where the answer is the refund that says so, or not at all."""
+    asked = request.body
+    closed = await commands.close(tx, request.path["refund_id"], paid=asked.paid, note=asked.note, cause=request.cause)
+    return _asked(*closed)
 
 
 async def list_balances(request: Request[None, BalanceQuery], desk: Desk) -> ListOf[Balance]:
@@ -122,11 +155,22 @@ async def take_webhook(request: Request[bytes, None], desk: Desk) -> None:
     await take_in(desk.db, desk.provider, [Webhook(headers=request.headers, body=request.body)])
 
 
+def _asked(payment_id: str, refund: Refund) -> RefundAsked:
+    return RefundAsked(
+        refund_id=refund.id,
+        payment_id=payment_id,
+        status=refund.status,
+        amount=refund.amount,
+        currency=refund.currency,
+    )
+
+
 def _invalid(code: str, detail: str) -> Invalid:
     return Invalid(detail, code=code, errors=[FieldError("/amount", detail)])
 
 
 _ours = staff(queries.READ)
+_write = staff("payment:write")
 
 endpoints: Final = (
     get("/payment/payments", list_payments, access=owner_or(_ours)),
@@ -135,10 +179,19 @@ endpoints: Final = (
     post(
         "/payment/payments/{payment_id}/refunds",
         refund,
-        access=staff("payment:write"),
+        access=_write,
         idempotency=Idempotency.REQUIRED,
         status=201,
     ),
+    get("/payment/refunds", list_refunds, access=_ours),
+    post(
+        "/payment/refunds/{refund_id}/retry",
+        retry_refund,
+        access=_write,
+        idempotency=Idempotency.REQUIRED,
+        status=201,
+    ),
+    post("/payment/refunds/{refund_id}/close", close_refund, access=_write, idempotency=Idempotency.REQUIRED),
     get("/payment/ledger/balances", list_balances, access=_ours),
     get("/payment/ledger/transactions", list_entries, access=_ours),
     post("/payment/webhooks/{provider}", take_webhook, access=public, idempotency=Idempotency.IGNORED),

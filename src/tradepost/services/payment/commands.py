@@ -1,6 +1,6 @@
 """Each write: lock the payments, move them, save them with what comes of it; all of it for many at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -10,7 +10,7 @@ from tradepost.kernel.database import Tx
 from tradepost.kernel.errors import NotFound
 from tradepost.kernel.events import Cause
 from tradepost.kernel.ids import is_id, new_id
-from tradepost.services.payment.domain import payment, refund
+from tradepost.services.payment.domain import failed_refund, payment, refund
 from tradepost.services.payment.domain.keys import order_of, return_refund_key, staff_refund_key
 from tradepost.services.payment.domain.model import Payment, Refund, RefundItem, Step, Task
 from tradepost.services.payment.domain.report import ChargeReport, Notice, RefundReport, Report, Unknown
@@ -61,7 +61,8 @@ async def cancel(tx: Tx, cancellations: Sequence[Cancellation]) -> None:
 
 
 async def refund_returns(tx: Tx, returns: Sequence[Return]) -> None:
-    """Give back what returned goods are worth, as far as there is something left to give; once per return."""
+    """Give back what returned goods are worth, as far as there is something left to give; once per return. Where that
+    is nothing, it is told."""
     known = await payments.lock(tx, [one.order_id for one in returns])
     keys = [return_refund_key(one.order_id, one.return_id) for one in returns]
     done = set(await refunds.lock(tx, keys))
@@ -78,7 +79,8 @@ async def refund_returns(tx: Tx, returns: Sequence[Return]) -> None:
 def _refund_return(now: Payment, asked: Return, key: str) -> Step:
     amount = min(asked.amount, now.refundable)
     if amount <= 0:
-        return Step(payment=now)
+        reason = "nothing_left" if asked.amount else "worth_nothing"
+        return refund.waive(now, reason=reason, cause=asked.cause, return_id=asked.return_id)
     return refund.start(
         now,
         refund_id=new_id(),
@@ -109,6 +111,38 @@ async def refund_by_staff(
     )
     await _save(tx, {found.order_id: found}, {found.order_id: step}, {})
     return step.refunds[refund_id]
+
+
+async def retry(tx: Tx, refund_id: str, cause: Cause) -> tuple[str, Refund]:
+    """A refund that failed, once more: its payment, and the new one. Errors: NotFound, NotOpen,
+    RefundExceedsCaptured."""
+    new = new_id()
+    payment_id, step = await _deal_with(tx, refund_id, partial(failed_refund.retry, refund_id=new, cause=cause))
+    return payment_id, step.refunds[new]
+
+
+async def close(tx: Tx, refund_id: str, *, paid: bool, note: str, cause: Cause) -> tuple[str, Refund]:
+    """No refund by the provider any more: the buyer was `paid` in another way, or gets nothing. Its payment, and the
+    refund that stands for it now. Errors: NotFound, NotOpen, RefundExceedsCaptured."""
+    if not paid:
+        payment_id, step = await _deal_with(tx, refund_id, partial(failed_refund.give_up, note=note, cause=cause))
+        return payment_id, step.refunds[refund_id]
+    new = new_id()
+    move = partial(failed_refund.pay_outside, refund_id=new, note=note, cause=cause)
+    payment_id, step = await _deal_with(tx, refund_id, move)
+    return payment_id, step.refunds[new]
+
+
+async def _deal_with(tx: Tx, refund_id: str, move: Callable[[Payment, Refund], Step]) -> tuple[str, Step]:
+    """`move` a payment and a refund of it, both locked in this order."""
+    found = await refunds.find(tx, refund_id)
+    known = None if found is None else await payments.lock_one(tx, found[0])
+    if found is None or known is None:
+        raise NotFound("There is no refund of this id.")
+    stored = await refunds.lock(tx, [found[1]])
+    step = move(known, stored[found[1]])
+    await _save(tx, {known.order_id: known}, {known.order_id: step}, stored)
+    return known.id, step
 
 
 async def receive(tx: Tx, provider: str, notices: Sequence[Notice]) -> None:

@@ -27,6 +27,9 @@ ANSWER_TIMEOUT_S: Final = 20.0  # from before the claim, and well within its lea
 OVERDUE: Final = Gauge(
     "tradepost_payments_overdue", "Payments and refunds that wait for the provider for over 10 min.", registry=FIGURES
 )
+FAILED: Final = Gauge(
+    "tradepost_refunds_failed", "Refunds that failed, and that nobody has dealt with yet.", registry=FIGURES
+)
 
 R = TypeVar("R", ChargeRequest, RefundRequest, str)
 
@@ -59,6 +62,7 @@ async def sweep(desk: Desk) -> bool:
         due = await claims.to_find(tx)
         many_old = await claims.purge_webhooks(tx)
         OVERDUE.set(await claims.overdue(tx))
+        FAILED.set(await claims.failed(tx))
     charge_keys = [charge.key for _, charge in due.charges]
     refund_keys = [refund.key for refund in due.refunds]
     if charge_keys or refund_keys:

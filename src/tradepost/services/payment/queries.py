@@ -10,6 +10,7 @@ from tradepost.kernel.database import Database, Row
 from tradepost.kernel.errors import FieldError, Invalid, NotFound
 from tradepost.kernel.http.body import ListOf, ListQuery, page
 from tradepost.kernel.http.endpoint import Caller
+from tradepost.kernel.paging import read_page
 from tradepost.services.payment.domain.keys import keys_of
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefundView(msgspec.Struct, frozen=True, kw_only=True):
-    """Money that goes back."""
+    """Money that goes back. `closed` is what staff did about it after it failed."""
 
     id: str
     status: str
@@ -48,7 +49,15 @@ class RefundView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     return_id: str | None
     failure_reason: str | None
+    closed: str | None
     created_at: datetime
+
+
+class RefundOfPayment(RefundView, frozen=True, kw_only=True):
+    """The same, and whose it is."""
+
+    payment_id: str
+    order_id: str
 
 
 class PaymentInFull(PaymentView, frozen=True, kw_only=True):
@@ -108,9 +117,21 @@ FROM payment
 _READ: Final = f"{_PAYMENT} WHERE id = $1 AND (user_id = $2 OR $3)"
 _OF_ORDER: Final = f"{_PAYMENT} WHERE order_id = $2 AND (user_id = $3 OR $4) AND {{newest}} LIMIT $1"
 _ALL: Final = f"{_PAYMENT} WHERE {{newest}} LIMIT $1"
+_REFUND: Final = (
+    "id::text AS id, status, amount, currency, reason, return_id, failure AS failure_reason, closed, created_at"
+)
 _REFUNDS: Final = f"""
-SELECT id::text AS id, status, amount, currency, reason, return_id, failure AS failure_reason, created_at
+SELECT {_REFUND}
 FROM refund WHERE key >= $1 AND key < $2 ORDER BY refund.id DESC LIMIT {REFUNDS_SHOWN}
+"""
+_REFUND_OF: Final = f"""
+{_REFUND}, payment_id::text AS payment_id,
+(SELECT order_id::text FROM payment WHERE payment.id = payment_id) AS order_id
+"""
+# As the index `refund_failed` has it, and where money is left.
+_FAILED: Final = """
+(status = 'failed' AND closed IS NULL
+ AND EXISTS (SELECT FROM payment WHERE payment.id = payment_id AND captured > refunded + refunding))
 """
 _TRANSACTIONS: Final = """
 SELECT id::text AS id, type, status, amount, currency, provider_reference, refund_id::text AS refund_id, at
@@ -151,6 +172,12 @@ async def list_payments(db: Database, caller: Caller, order_id: str | None, aske
         needed = FieldError("?order_id", "Say whose payment.")
         raise Invalid("Payments are listed by order.", code="order_id_required", errors=[needed])
     return _page([PaymentView(**row) for row in rows], asked)
+
+
+async def list_refunds(db: Database, failed: bool | None, asked: ListQuery) -> ListOf[RefundOfPayment]:
+    """Of all payments, newest first. `failed` says which ones only."""
+    wanted = [] if failed is None else [_FAILED if failed else f"NOT {_FAILED}"]
+    return await read_page(db, "refund", _REFUND_OF, wanted, asked, lambda row: RefundOfPayment(**row))
 
 
 async def list_transactions(db: Database, payment_id: str, caller: Caller, asked: ListQuery) -> ListOf[TransactionView]:

@@ -63,7 +63,7 @@ def skus_of(steps: Iterable[Step], known: Mapping[str, Reservation]) -> Collecti
 def carry_out(steps: Sequence[Step], known: Mapping[str, Reservation], shelf: Shelf) -> Sequence[Reservation]:
     """Do what the steps ask for, on the shelf; the reservations that are new or changed. A step that comes late or
     twice finds its reservation in a status that has no such move, and changes nothing. A cancellation may come before
-    what it cancels: see ADR 50."""
+    what it cancels: see ADR 34."""
     book: Book = dict(known)
     for are_demands, run in groupby(steps, key=lambda step: isinstance(step, Demand)):
         if are_demands:

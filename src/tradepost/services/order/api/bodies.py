@@ -50,24 +50,29 @@ class CancelOrder(Body, frozen=True, kw_only=True):
 
 
 class ReturnItem(Body, frozen=True, kw_only=True):
-    """Units that come back; `restock` false for what can't be sold again."""
+    """Units that are to come back."""
 
     sku: Sku
     quantity: Quantity
+
+
+class ArrivedItem(ReturnItem, frozen=True, kw_only=True):
+    """Units that came back; `restock` false for what can't be sold again."""
+
     restock: bool = True
 
 
 class RequestReturn(Body, frozen=True, kw_only=True):
-    """What comes back, and why."""
+    """What comes back, and why. Whether it can be sold again, staff say when they have it."""
 
     items: Annotated[list[ReturnItem], Meta(min_length=1, max_length=LINES)]
     reason: ShortText
 
 
 class ReceiveReturn(Body, frozen=True, kw_only=True):
-    """What arrived, where it is not what was announced."""
+    """What arrived, where it is not what was announced, or is not to be sold again."""
 
-    items: Annotated[list[ReturnItem], Meta(min_length=1, max_length=LINES)] | None = None
+    items: Annotated[list[ArrivedItem], Meta(min_length=1, max_length=LINES)] | None = None
 
 
 class OrderList(ListQuery, frozen=True, kw_only=True):

@@ -1,12 +1,14 @@
 """Returns over HTTP."""
 
+import msgspec
+
 from tradepost.kernel.clock import now
 from tradepost.kernel.database import Tx
 from tradepost.kernel.http.body import ListOf, ListQuery
 from tradepost.kernel.http.endpoint import Request
 from tradepost.kernel.ids import new_id
 from tradepost.services.order import queries, returns
-from tradepost.services.order.api.bodies import ReceiveReturn, RequestReturn, ReturnItem
+from tradepost.services.order.api.bodies import ReceiveReturn, RequestReturn
 from tradepost.services.order.api.orders import WRITE
 from tradepost.services.order.api.waiting import READ
 from tradepost.services.order.desk import Desk
@@ -18,7 +20,7 @@ async def request_return(request: Request[RequestReturn, None], desk: Desk, tx: 
     """Ask to send goods back."""
     caller, return_id = request.caller, new_id()
     owner = None if caller.may(WRITE) else caller.user_id
-    lines = _back(request.body.items)
+    lines = [ReturnLine(sku=item.sku, quantity=item.quantity) for item in request.body.items]
     await returns.request(tx, return_id, request.path["order_id"], owner, lines, request.body.reason, now())
     return await queries.return_in(tx, return_id)
 
@@ -42,11 +44,9 @@ async def reject_return(request: Request[None, None], desk: Desk, tx: Tx) -> Ret
 
 
 async def receive_return(request: Request[ReceiveReturn | None, None], desk: Desk, tx: Tx) -> ReturnView:
-    """The goods are back: what can be sold is restocked, the money refunded."""
-    arrived = _back(request.body.items) if request.body and request.body.items else None
+    """The goods are back: what can be sold is restocked, and what they cost refunded as far as it was not refunded yet
+    with all else; a refund that staff made for the same goods by hand is not taken off."""
+    items = request.body.items if request.body else None
+    arrived = None if items is None else [ReturnLine(**msgspec.structs.asdict(item)) for item in items]
     await returns.receive(tx, request.path["return_id"], arrived, request.cause, now())
     return await queries.return_in(tx, request.path["return_id"])
-
-
-def _back(items: list[ReturnItem]) -> list[ReturnLine]:
-    return [ReturnLine(sku=item.sku, quantity=item.quantity, restock=item.restock) for item in items]

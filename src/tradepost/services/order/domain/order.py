@@ -19,7 +19,13 @@ from tradepost.contracts.order import (
     OrderPaymentRequested,
     OrderShipped,
 )
-from tradepost.contracts.payment import PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentRequiresAction
+from tradepost.contracts.payment import (
+    PaymentCaptured,
+    PaymentFailed,
+    PaymentRefunded,
+    PaymentRefundFailed,
+    PaymentRequiresAction,
+)
 from tradepost.contracts.shipping import ShippingDelivered, ShippingDispatched
 from tradepost.kernel.errors import Conflict
 from tradepost.kernel.events import Fact
@@ -219,8 +225,14 @@ def complete(order: Order, delivered: ShippingDelivered, now: datetime) -> Moved
 
 
 def refund(order: Order, refunded: PaymentRefunded) -> Moved:
-    """Money went back, whatever state the order is in; nothing is published."""
-    return replace(order, refunded=min(order.total_amount, order.refunded + refunded.amount)), ()
+    """Money went back, whatever state the order is in; nothing is published. Events of older versions tell no total."""
+    total = order.refunded + refunded.amount if refunded.refunded_total is None else refunded.refunded_total
+    return replace(order, refunded=min(order.total_amount, total)), ()
+
+
+def lose_refund(order: Order, failed: PaymentRefundFailed) -> Moved:
+    """Money did not go back after all, or has come back to us; nothing is published."""
+    return replace(order, refunded=min(order.total_amount, failed.refunded_total)), ()
 
 
 def _cancel(order: Order, reason: str, now: datetime, failure: Failure | None = None) -> Moved:

@@ -25,6 +25,12 @@ def staff_refund_key(order_id: str, refund_id: str) -> str:
     return f"{_PREFIX}{order_id}:refund:{refund_id}"
 
 
+def retry_key(key: str) -> str:
+    """The key of a refund that is asked for once more. What a first key ends in is never a bare number."""
+    first, _, number = key.rpartition(":")
+    return f"{first}:{int(number) + 1}" if number.isdecimal() else f"{key}:2"
+
+
 def order_of(key: str) -> str | None:
     """The order that a key is about; None when it is none of ours."""
     prefix, _, rest = key.partition(":")

@@ -6,11 +6,13 @@ import msgspec
 
 
 class Account(StrEnum):
-    """`provider_receivable` is what the provider owes us; `refunds` lessens `sales`."""
+    """`provider_receivable` is what the provider owes us; `refunds` lessens `sales`. `paid_outside` is what buyers got
+    back in another way than by the provider."""
 
     PROVIDER_RECEIVABLE = "provider_receivable"
     SALES = "sales"
     REFUNDS = "refunds"
+    PAID_OUTSIDE = "paid_outside"
 
 
 class Kind(StrEnum):
@@ -43,13 +45,13 @@ def captured(cause: str, amount: int, currency: str) -> Entry:
     )
 
 
-def refunded(cause: str, amount: int, currency: str) -> Entry:
-    """The provider gave the buyer money back."""
+def refunded(cause: str, amount: int, currency: str, credit: Account = Account.PROVIDER_RECEIVABLE) -> Entry:
+    """The buyer got money back: from the provider, or from what `credit` says."""
     return Entry(
         kind=Kind.REFUND,
         cause=cause,
         debit=Account.REFUNDS,
-        credit=Account.PROVIDER_RECEIVABLE,
+        credit=credit,
         amount=amount,
         currency=currency,
     )

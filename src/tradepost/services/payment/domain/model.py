@@ -35,6 +35,14 @@ class RefundStatus(StrEnum):
     FAILED = "failed"
 
 
+class Closed(StrEnum):
+    """What staff did about a refund that failed."""
+
+    RETRIED = "retried"
+    PAID_OUTSIDE = "paid_outside"
+    WAIVED = "waived"
+
+
 class Task(StrEnum):
     """What is to be asked of the provider next."""
 
@@ -53,7 +61,7 @@ class RefundItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True):
-    """Money on its way back. `key` is what the provider is asked under."""
+    """Money on its way back. `key` is what the provider is asked under; `closed` is for one that failed."""
 
     id: str
     key: str
@@ -66,6 +74,7 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[RefundItem, ...] = ()
     reference: str | None = None
     failure: str | None = None
+    closed: Closed | None = None
     attempts: int = 0
 
     @property

@@ -5,10 +5,11 @@ from typing import Final
 
 import msgspec
 
-from tradepost.contracts.payment import PaymentRefunded
+from tradepost.contracts.payment import PaymentRefunded, PaymentRefundFailed, PaymentRefundWaived
 from tradepost.kernel.errors import Conflict
 from tradepost.kernel.events import Cause
 from tradepost.services.payment.domain import ledger
+from tradepost.services.payment.domain.ledger import Entry
 from tradepost.services.payment.domain.model import Payment, Record, Refund, RefundItem, RefundStatus, Step
 from tradepost.services.payment.domain.report import RefundReport, RefundState
 
@@ -91,6 +92,11 @@ def _not_found(payment: Payment, refund: Refund) -> Step:
 
 def _succeed(payment: Payment, refund: Refund, report: RefundReport) -> Step:
     moved = _moved(refund, RefundStatus.SUCCEEDED, report)
+    return arrive(payment, moved, ledger.refunded(refund.key, refund.amount, refund.currency))
+
+
+def arrive(payment: Payment, refund: Refund, entry: Entry) -> Step:
+    """The money is back with the buyer, by `refund` as it stands now."""
     changed = msgspec.structs.replace(
         payment,
         refunding=payment.refunding - refund.amount,
@@ -105,26 +111,57 @@ def _succeed(payment: Payment, refund: Refund, report: RefundReport) -> Step:
         refund_id=refund.id,
         cause=refund.key,
         return_id=refund.return_id,
+        refunded_total=changed.refunded,
     )
     return Step(
         payment=changed,
         facts=((fact, refund.cause),),
-        records=(_record(moved, "succeeded"),),
-        entries=(ledger.refunded(refund.key, refund.amount, refund.currency),),
-        refunds={refund.id: moved},
+        records=(_record(refund, "succeeded"),),
+        entries=(entry,),
+        refunds={refund.id: refund},
     )
 
 
 def _fail(payment: Payment, refund: Refund, report: RefundReport) -> Step:
-    """The money is ours again and may be refunded in another way, by staff."""
+    """The money is ours again, until staff have it sent once more or close the refund."""
     moved = _moved(refund, RefundStatus.FAILED, report, failure=report.reason or "refund_failed")
-    records, refunds = (_record(moved, "failed"),), {refund.id: moved}
-    if refund.status is RefundStatus.SUCCEEDED:
-        changed = msgspec.structs.replace(payment, refunded=payment.refunded - refund.amount)
-        entry = ledger.refund_reversed(refund.key, refund.amount, refund.currency)
-        return Step(payment=changed, records=records, entries=(entry,), refunds=refunds)
-    changed = msgspec.structs.replace(payment, refunding=payment.refunding - refund.amount)
-    return Step(payment=changed, records=records, refunds=refunds)
+    was_refunded = refund.status is RefundStatus.SUCCEEDED
+    changed = msgspec.structs.replace(
+        payment,
+        refunding=payment.refunding - (0 if was_refunded else refund.amount),
+        refunded=payment.refunded - (refund.amount if was_refunded else 0),
+        version=payment.version + 1,
+    )
+    fact = PaymentRefundFailed(
+        order_id=payment.order_id,
+        payment_id=payment.id,
+        amount=refund.amount,
+        currency=refund.currency,
+        refund_id=refund.id,
+        cause=refund.key,
+        reason=moved.failure or "",
+        was_refunded=was_refunded,
+        refunded_total=changed.refunded,
+        return_id=refund.return_id,
+    )
+    return Step(
+        payment=changed,
+        facts=((fact, refund.cause),),
+        records=(_record(moved, "failed"),),
+        entries=(ledger.refund_reversed(refund.key, refund.amount, refund.currency),) if was_refunded else (),
+        refunds={refund.id: moved},
+    )
+
+
+def waive(
+    payment: Payment, *, reason: str, cause: Cause, return_id: str | None = None, refund_id: str | None = None
+) -> Step:
+    """Nothing goes back for this return, or for this refund that failed."""
+    fact = PaymentRefundWaived(
+        order_id=payment.order_id, payment_id=payment.id, reason=reason, return_id=return_id, refund_id=refund_id
+    )
+    changed = msgspec.structs.replace(payment, version=payment.version + 1)
+    return Step(payment=changed, facts=((fact, cause),))
 
 
 def _moved(refund: Refund, to: RefundStatus, report: RefundReport, *, failure: str | None = None) -> Refund:

@@ -58,6 +58,11 @@ SELECT (SELECT count(*) FROM payment WHERE task IN ('charge', 'void') AND {_LONG
      + (SELECT count(*) FROM refund WHERE task = 'refund' AND {_LONG_AGO})
      + (SELECT count(*) FROM refund WHERE task = 'find' AND {_LONG_AGO})
 """
+# Where nothing is left to give back, it went back by another refund.
+_FAILED: Final = """
+SELECT count(*) FROM refund JOIN payment ON payment.id = payment_id
+WHERE refund.status = 'failed' AND closed IS NULL AND captured > refunded + refunding
+"""
 
 
 class Claimed(NamedTuple):
@@ -85,6 +90,11 @@ async def to_find(db: Database | Tx) -> Claimed:
 async def overdue(tx: Tx) -> int:
     """How many payments and refunds wait for the provider for over ten minutes."""
     return int(await tx.fetchval(_OVERDUE))
+
+
+async def failed(tx: Tx) -> int:
+    """How many refunds failed, and nobody has dealt with them yet."""
+    return int(await tx.fetchval(_FAILED))
 
 
 async def take_in(tx: Tx, provider: str, event_ids: Collection[str]) -> Collection[str]:

@@ -63,6 +63,8 @@ CARDS: Final[Mapping[str, Card]] = {
     "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds": _SECURE_AND_POOR,
     "pm_card_refundPending": Card(refund=RefundState.PENDING, refund_later=RefundState.SUCCEEDED),
     "pm_card_refundFail": Card(refund=RefundState.SUCCEEDED, refund_later=RefundState.FAILED),
+    "pm_sim_refundRefused": Card(refund=RefundState.FAILED),
+    "pm_sim_refundPendingFail": Card(refund=RefundState.PENDING, refund_later=RefundState.FAILED),
     "pm_sim_captureLater": Card(state=ChargeState.AUTHORIZED, later=ChargeState.CAPTURED),
     "pm_sim_timeoutAfterCharge": Card(answers=False),
     "pm_sim_duplicateWebhook": Card(told=(ChargeState.CAPTURED,), times=3),
