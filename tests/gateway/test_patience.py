@@ -249,6 +249,23 @@ async def test_a_call_that_waits_behind_another_is_refused_in_nobodys_name() -> 
     assert client.answers == []
 
 
+@pytest.mark.parametrize(
+    ("more", "refusal"),
+    [
+        ([b"there was more than was said\r\n\r\n"], b"400 Bad Request"),
+        ([b"GET / HTTP/1.1\r\nx: ", *[b"x" * 8_192] * 9], b"431 Request Header Fields Too Large"),
+    ],
+)
+async def test_a_call_that_was_made_is_not_told_that_it_was_none(more: Sequence[bytes], refusal: bytes) -> None:
+    held, answered = Client(holds=True), Client()
+    for client in (held, answered):
+        await client.send(POST % 2 + b"ok", *more)
+        assert (client.closed, client.seen) == (True, [b"POST"])
+
+    assert held.answers == []
+    assert answered.answers == [b"200 OK", refusal]
+
+
 async def test_drops_do_not_buy_time() -> None:
     client = Client()
     await client.send(POST % 100, *[b"x"] * 50)

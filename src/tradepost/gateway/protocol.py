@@ -165,8 +165,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, we have our own
         """What came is no call."""
-        self.transport.write(early(400, None))
-        self.transport.close()
+        self._refuse(400)
 
     def resume_writing(self) -> None:
         """The client fetches again what is sent."""
@@ -231,9 +230,13 @@ class Protocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _refuse(self, status: int) -> None:
-        """Close the connection, and say why where an answer can still be one."""
-        if not self.pipeline and (self._in_head if self._is_between else not self.cycle.response_started):
-            self.transport.write(early(status, None if self._is_between else dict(self.cycle.scope)))
+        """Close the connection, and say why where that is no answer to a call that was made."""
+        if self._is_between:
+            is_heard, scope = self._in_head or status == 400, None
+        else:
+            is_heard, scope = self.cycle.more_body and not self.cycle.response_started, dict(self.cycle.scope)
+        if is_heard and not self.pipeline:
+            self.transport.write(early(status, scope))
         self._until, self._in_head, self._held = None, False, None
         self.transport.close()
 
