@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ def run(environment: dict[str, str], *words: object) -> "subprocess.CompletedPro
         env={**os.environ, "PATH": programs, **environment},
         capture_output=True,
         text=True,
+        umask=0o077,
         check=False,
     )
 
@@ -32,20 +34,25 @@ def test_it_keeps_the_newest_of_its_own_and_tells_when(database_url: str, tmp_pa
         "TRADEPOST_SECRET": databases.SECRET,
     }
     backups, metrics = tmp_path / "backups", tmp_path / "metrics"
-    for name in ("2025-01-01T030000Z", "2025-01-02T030000Z", "2025-01-03T030000Z", "by-hand", "2025-01-01T030000Z.old"):
+    killed, running = ".2025-01-04T030000Z-ab12.unfinished", ".2025-01-05T030000Z-cd34.unfinished"
+    names = ("2025-01-01T030000Z", "2025-01-02T030000Z", "2025-01-03T030000Z", "by-hand", "2025-01-01T030000Z.old")
+    for name in (*names, killed, running):
         (backups / name / "inside").mkdir(parents=True)
+    os.utime(backups / killed, (time.time() - 2 * 86_400,) * 2)
     metrics.mkdir()
+    (tmp_path / "link").symlink_to(backups)
 
-    done = run(shop, backups, 2, metrics)
+    done = run(shop, tmp_path / "link", 2, metrics)
 
     assert done.returncode == 0, done.stderr
     left = {path.name for path in backups.iterdir()}
     (new,) = {name for name in left if OURS.fullmatch(name) and not name.startswith("2025")}
-    assert left == {new, "2025-01-03T030000Z", "by-hand", "2025-01-01T030000Z.old"}
+    assert left == {new, "2025-01-03T030000Z", "by-hand", "2025-01-01T030000Z.old", running}
     assert (backups / new / "manifest.json").exists()
     (told,) = metrics.iterdir()
     name, value = told.read_text().split()
-    assert (told.name, name) == ("tradepost-backup.prom", "shop_backup_timestamp_seconds")
+    assert (told.name, name) == ("shop-backup.prom", "shop_backup_timestamp_seconds")
+    assert stat.S_IMODE(told.stat().st_mode) == 0o644
     assert abs(time.time() - int(value)) < 3600
 
 

@@ -1,21 +1,20 @@
 """Every type of event that we publish is seen on a log, and is what is published about it."""
 
 import asyncio
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
 from tests.contracts.schemas import validate
-from tests.kernel.log.probing import until
 from tests.mail import mail_server
-from tests.shop import Shop, open_shop
+from tests.shop import Shop, eventually, open_shop
 from tests.story import TYPES, tell_everything
 from tradepost.contracts import FACTS
 from tradepost.kernel.brokers.envelope import encode
 from tradepost.kernel.ids import new_id
 from tradepost.kernel.log.batch import RAW_COLUMNS, Raw
+from tradepost.services.order.jobs import ANSWERS
 
 
 async def test_every_event_is_seen_on_the_log(database_url: str, tmp_path: Path) -> None:
@@ -54,20 +53,19 @@ async def test_a_customer_sees_nothing_of_another(shop: Shop) -> None:
         assert answer.status == 404 or answer.json["data"] == [], path
 
 
-async def test_an_order_service_that_is_held_up_knows_it(shop: Shop, superuser: "asyncpg.Connection[Any]") -> None:
+async def test_an_order_service_that_is_held_up_knows_of_which_orders(
+    shop: Shop, superuser: "asyncpg.Connection[Any]"
+) -> None:
     await shop.product("MUG-1", stock=5)
-    late = shop.running.desks["order"].late
-
-    async def hears_all() -> bool:
-        return bool(await late("inventory", "payment") == timedelta())
-
-    async def hears_not_all() -> bool:
-        return not await hears_all()
-
-    await until(hears_all)
+    body = {"items": [{"sku": "MUG-1", "quantity": 1}]}
     async with superuser.transaction():
         await superuser.execute('LOCK TABLE "order".cursor IN SHARE ROW EXCLUSIVE MODE')
-        placed = await shop.client(new_id()).post("/order/orders", {"items": [{"sku": "MUG-1", "quantity": 1}]})
-        assert placed.status == 201, placed.json
-        await until(hears_not_all)
-    await until(hears_all)
+        placed = await shop.client(new_id()).post("/order/orders", body)
+        order_id = placed.json["order_id"]
+
+        async def unheard() -> set[str]:
+            found: set[str] = await shop.running.desks["order"].unheard([order_id, new_id()], *ANSWERS)
+            return found
+
+        await eventually(unheard, lambda found: found == {order_id})
+    await eventually(unheard, lambda found: found == set())

@@ -39,9 +39,11 @@ def failures() -> float:
     return FIGURES.get_sample_value("tradepost_job_failures_total", {"name": "job"}) or 0.0
 
 
-async def done(rounds: Rounds, rest_s: float, enough: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
+async def done(
+    rounds: Rounds, rest_s: float, enough: Callable[[], bool], seconds: float = PATIENCE_S, after_s: float = 0.0
+) -> None:
     """The job at work, until that is so or the time is over."""
-    task = asyncio.create_task(_repeat(Job("job", rounds.run, NEVER_S, rest_s), None, rounds.woken))
+    task = asyncio.create_task(_repeat(Job("job", rounds.run, NEVER_S, rest_s, after_s), None, rounds.woken))
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while not enough():
@@ -73,6 +75,15 @@ async def test_what_woke_it_during_the_rest_is_not_forgotten() -> None:
     rounds = Rounds()
     await done(rounds, 0.05, lambda: rounds.count >= 3)
     assert rounds.count >= 3
+
+
+async def test_one_that_lets_others_go_first_is_not_woken_before_its_time() -> None:
+    rounds = Rounds()
+    rounds.woken.set()
+    await done(rounds, 0.0, lambda: rounds.count > 0, seconds=1.0, after_s=LONG_S)
+    assert rounds.count == 0
+    await done(rounds, 0.0, lambda: rounds.count > 0, after_s=0.05)
+    assert rounds.count > 0
 
 
 async def test_a_round_that_fails_is_counted_and_one_that_does_not_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ class Popen(subprocess.Popen):
         if options.get("start_new_session"):
             os.kill(os.getpid(), signal.SIGINT)
 subprocess.Popen = Popen
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 try:
     postgres.start(Path(sys.argv[1]), fsync=False)
 except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """The instance that a command works on: its address, its database, and a token to work with."""
 
+import http.client
 import os
 import re
 import urllib.error
@@ -111,7 +112,7 @@ def log_in(url: str, email: str, password: str) -> str:
             return msgspec.json.decode(answer.read(), type=_LoggedIn).access_token
     except urllib.error.HTTPError as error:
         raise InstanceError(f"{url} does not let {email} in: {error.code} {error.reason}") from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise InstanceError(f"{url} does not answer: {error}") from error
     except msgspec.DecodeError as error:
         raise InstanceError(f"{url} is no Tradepost: {error}") from error

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from tradepost.gateway.wire import Headers, Message, Send
-from tradepost.kernel.errors import Malformed, Refusal, Unavailable
+from tradepost.kernel.errors import Malformed, Refusal
 from tradepost.kernel.http import call, problem
 from tradepost.kernel.http.reply import Reply
 
@@ -15,7 +15,7 @@ EARLY: Final[Mapping[int, tuple[str, str]]] = {
     400: (Malformed.code, "This is not HTTP/1.1."),
     408: ("request_timeout", "The request did not come to its end in time."),
     431: ("head_too_large", "The head of the request is too long."),
-    503: (Unavailable.code, "The server is being stopped. Send the request again."),
+    503: ("stopping", "The server is being stopped. Send the request again."),
 }
 
 logger = structlog.get_logger()
@@ -41,6 +41,8 @@ def early(status: int, scope: Message | None) -> bytes:
     reply = problem.told(status, error, detail, path, request_id)
     logger.info("refused_early", status=status, error=error, path=path, request_id=request_id)
     headers = [*_headers(reply, request_id, call.traceparent(came)), (b"connection", b"close")]
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"retry-after", b"1"))
     lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())]
     lines += [b"%b: %b" % header for header in headers]
     return b"\r\n".join(lines) + b"\r\n\r\n" + (reply.body or b"")

@@ -123,7 +123,7 @@ async def _open(
     tasks.append(asyncio.create_task(watch.run()))
     running.databases[service.name] = db
     hearing = Hearing(service.name, service.groups, db, running.clocks)
-    room = Room(db, watch, site.settings.get(service.name), site.data, running.way, hearing.late)
+    room = Room(db, watch, site.settings.get(service.name), site.data, running.way, hearing.unheard)
     running.desks[service.name] = await stack.enter_async_context(service.open(room))
 
 
@@ -157,6 +157,7 @@ async def _declare(broker: Broker) -> None:
 async def _repeat(job: Job, desk: object, woken: asyncio.Event) -> None:
     """Round after round while there is work; then at the next wake or when the time has come."""
     failures = JOB_FAILURES.labels(job.name)  # shown as 0 until one fails, so that the first counts
+    await asyncio.sleep(job.after_s)
     while True:
         woken.clear()
         try:

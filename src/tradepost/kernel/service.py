@@ -3,27 +3,26 @@
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from tradepost.kernel.database import Database, Tx
-from tradepost.kernel.events import Cause
+from tradepost.kernel.events import Cause, Fact
 from tradepost.kernel.http.endpoint import Endpoint
 from tradepost.kernel.log.subscription import Group
 from tradepost.kernel.log.watch import Watch
 from tradepost.kernel.right_of_way import RightOfWay
 
 
-class Late(Protocol):
-    """As `Hearing.late`."""
+class Unheard(Protocol):
+    """As `Hearing.unheard`."""
 
-    async def __call__(self, *sources: str) -> timedelta: ...
+    async def __call__(self, keys: Sequence[str], /, *facts: type[Fact]) -> set[str]: ...
 
 
-async def in_time(*_sources: str) -> timedelta:
+async def all_heard(_keys: Sequence[str], *_facts: type[Fact]) -> set[str]:
     """Of a service that hears nobody."""
-    return timedelta()
+    return set()
 
 
 @dataclass(frozen=True)
@@ -35,19 +34,21 @@ class Room:
     settings: Any
     data: Path  # the data folder; a service uses a subfolder of its own name
     way: RightOfWay = field(default_factory=RightOfWay)  # of requests, before the rest of the process's work
-    late: Late = in_time  # how old the oldest word of these publishers is that the service has yet to take in
+    unheard: Unheard = all_heard  # of which keys others have published what the service has yet to take in
 
 
 @dataclass(frozen=True)
 class Job:
     """Timed work. `run` does one bounded round and says whether more waits; several processes may run it at once.
-    It starts every `every_s` seconds, and after a commit of `tx.wake(name)` in this process: at once, or when it has
-    rested for `rest_s`, where nobody waits for what it does and a larger round is cheaper."""
+    It starts every `every_s` seconds, for the first time `after_s` from the process's own start; and after a commit of
+    `tx.wake(name)` in this process: at once, or when it has rested for `rest_s`, where nobody waits for what it does
+    and a larger round is cheaper."""
 
     name: str
     run: Callable[[Any], Awaitable[bool]]
     every_s: float
     rest_s: float = 0.0
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True)

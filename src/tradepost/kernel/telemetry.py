@@ -15,6 +15,9 @@ MESSAGES: Final = Counter(
     ["service", "channel", "outcome"],
     registry=FIGURES,
 )
+for _sender in (("user", "email"), ("notification", "email"), ("notification", "sms")):
+    for _outcome in ("sent", "pending", "failed", "expired"):
+        MESSAGES.labels(*_sender, _outcome)  # at 0, so that the first counts
 JOB_FAILURES: Final = Counter(
     "tradepost_job_failures",
     "Rounds of timed work that failed.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Final
@@ -27,6 +28,11 @@ from tradepost.services.order.domain.placement import Item, Placement
 from tradepost.services.order.repository import Priced
 
 NOW: Final = datetime(2026, 11, 23, 8, tzinfo=UTC)
+LATE: Final = ("cancelled", "payment_timed_out")
+PARK: Final = """
+INSERT INTO parked (source, "group", position, key, slot, event, error, tries)
+VALUES ('payment', 'order', 1, $1, 0, '{}', 'x', 1)
+"""
 
 
 def an_event(fact: Fact, position: int = 1) -> Event[Any]:
@@ -209,46 +215,52 @@ async def test_a_number_that_was_drawn_for_a_bad_placement_is_the_next_orders(db
     assert (numbers[1] - numbers[0], len(spare)) == (1, 1)
 
 
-async def test_orders_that_nobody_confirms_end_when_their_time_is_over_and_are_looked_at_once(db: Database) -> None:
-    old, young = await _placed(db, NOW, NOW + timedelta(hours=1))
-    await _hear(db, *_to_confirm(old), *_to_confirm(young))
+async def test_buyers_have_half_an_hour_to_confirm_and_what_waits_for_us_has_a_day(db: Database) -> None:
+    ages = {"yesterday": timedelta(hours=25), "today": timedelta(minutes=31), "now": timedelta(minutes=29)}
+    placed = {age: await _placed(db, *[now() - ages[age]] * 4) for age in ages}
+    for _, reserved, asked, paid in placed.values():
+        await _hear(db, *_to_confirm(asked), _reserved(reserved), _reserved(paid), _captured(paid))
 
-    assert await jobs.expire_before(_desk(db), NOW + timedelta(minutes=30)) is False
-    assert await jobs.expire_before(_desk(db), NOW + timedelta(minutes=30)) is False
+    assert await jobs.expire(_desk(db)) is False
 
-    assert await _fates(db) == {old: ("cancelled", "payment_timed_out"), young: ("reserved", None)}
-    assert (await types(db)).count("order.cancelled") == 1
-
-
-async def test_orders_that_wait_for_us_and_not_for_their_buyers_have_a_day(db: Database) -> None:
-    today, hours = now(), timedelta(hours=1)
-    ages = (25 * hours, 25 * hours, 25 * hours, 23 * hours, 23 * hours)
-    pending, reserved, paid, waits, asked = await _placed(db, *(today - age for age in ages))
-    await _hear(db, _reserved(reserved), _reserved(paid), _captured(paid), _reserved(waits), *_to_confirm(asked))
-
-    assert await jobs.expire_unpaid(_desk(db)) is False
-    late = ("cancelled", "payment_timed_out")
-    fates = {pending: late, reserved: late, paid: ("paid", None), waits: ("reserved", None), asked: ("reserved", None)}
-    assert await _fates(db) == fates
-
-    assert await jobs.expire_unconfirmed(_desk(db)) is False
-    assert await _fates(db) == fates | {asked: late}
+    fates = await _fates(db)
+    assert {age: [fates[order_id] for order_id in ids] for age, ids in placed.items()} == {
+        "yesterday": [LATE, LATE, LATE, ("paid", None)],
+        "today": [("pending", None), ("reserved", None), LATE, ("paid", None)],
+        "now": [("pending", None), ("reserved", None), ("reserved", None), ("paid", None)],
+    }
+    assert await jobs.expire(_desk(db)) is False
+    assert (await types(db)).count("order.cancelled") == 4
 
 
-@pytest.mark.parametrize("expire", [jobs.expire_unconfirmed, jobs.expire_unpaid])
-async def test_no_order_ends_for_a_payment_that_we_may_not_have_heard_of(db: Database, expire: Any) -> None:
-    (order_id,) = await _placed(db, now() - timedelta(hours=24, minutes=40))
-    await _hear(db, *_to_confirm(order_id))
+async def test_no_order_ends_of_which_something_is_on_its_way_or_set_aside(db: Database) -> None:
+    unheard, parked, unpaid = await _placed(db, *[now() - timedelta(hours=25)] * 3)
+    await db.fetch(PARK, parked)
 
-    await expire(_desk(db, late=timedelta(hours=25)))
-    assert await _fates(db) == {order_id: ("reserved", None)}
+    assert await jobs.expire(_desk(db, unheard=[unheard])) is False
+    assert await _fates(db) == {unheard: ("pending", None), parked: ("pending", None), unpaid: LATE}
 
+
+async def test_no_order_ends_while_that_can_not_be_known(db: Database) -> None:
+    (order_id,) = await _placed(db, now() - timedelta(hours=25))
     with pytest.raises(ConnectionError):
-        await expire(_desk(db, late=None))
-    assert await _fates(db) == {order_id: ("reserved", None)}
+        await jobs.expire(_desk(db, unheard=None))
+    assert await _fates(db) == {order_id: ("pending", None)}
 
-    await expire(_desk(db, late=timedelta(minutes=5)))
-    assert await _fates(db) == {order_id: ("cancelled", "payment_timed_out")}
+
+async def test_many_end_in_rounds_and_those_that_wait_do_not_keep_it_going(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "ROUND", 2)
+    monkeypatch.setattr(jobs, "ROUNDS", 2)
+    old = now() - timedelta(hours=25)
+    await _placed(db, *[old] * 7)
+
+    assert [await jobs.expire(_desk(db)) for _ in range(3)] == [True, False, False]
+    assert set((await _fates(db)).values()) == {LATE}
+
+    waiting = await _placed(db, *[old] * 4)
+    assert await jobs.expire(_desk(db, unheard=waiting)) is False
 
 
 async def _placed(db: Database, *times: datetime) -> list[str]:
@@ -303,13 +315,14 @@ async def test_a_cancellation_that_nobody_answers_is_seen_to_wait(db: Database) 
     assert overdue_s() == 0.0
 
 
-async def test_orders_whose_time_is_not_over_are_not_even_looked_at(db: Database) -> None:
-    await offer(db, "MUG-1")
-    async with db.transaction() as tx:
-        young = [made_then(a_placement("MUG-1", now=NOW + timedelta(seconds=n))) for n in range(50)]
-        await commands.place(tx, [made_then(a_placement("MUG-1", now=NOW - timedelta(hours=1))), *young])
+async def test_orders_that_ended_are_not_looked_at(db: Database) -> None:
+    old = now() - timedelta(hours=25)
+    done = await _placed(db, *[old] * 50)
+    await db.fetch("UPDATE orders SET status = 'completed', completed_at = now() WHERE id = ANY ($1::uuid[])", done)
+    await _placed(db, old, *[now()] * 50)
     await db.fetch("ANALYZE orders")
-    rows = await db.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {jobs._DUE}", first_id(NOW), jobs.ROUND)
+    limit = first_id(now() - timedelta(hours=1))
+    rows = await db.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {jobs._DUE}", limit, limit, 500)
     told = rows[0]["QUERY PLAN"]
     assert msgspec.json.decode(told)[0]["Plan"]["Actual Rows"] == 1
     assert not re.search(r'"Rows Removed by Filter": [1-9]', told)
@@ -320,10 +333,10 @@ def made_then(placement: Placement) -> Placement:
     return msgspec.structs.replace(placement, order_id=first_id(placement.now)[:13] + placement.order_id[13:])
 
 
-def _desk(db: Database, late: timedelta | None = timedelta()) -> Any:
-    async def told(*_sources: str) -> timedelta:
-        if late is None:
+def _desk(db: Database, unheard: Collection[str] | None = ()) -> Any:
+    async def told(keys: Sequence[str], *_facts: type[Fact]) -> set[str]:
+        if unheard is None:
             raise ConnectionError
-        return late
+        return {key for key in keys if key in unheard}
 
-    return SimpleNamespace(db=db, late=told)
+    return SimpleNamespace(db=db, unheard=told)

@@ -4,7 +4,7 @@ from typing import Final
 
 from tradepost.console.audit.check import SINCE, Check
 
-GRACE: Final = "32 minutes"  # the time for payment, and a few rounds of the job that ends it
+GRACE: Final = "35 minutes"  # the time for payment, a start, and a few rounds of the job that ends it
 
 # One letter per event: created, (payment) requested, paid, (cancellation) queried, shipped, done, x cancelled, back.
 LEGAL: Final = "^c(x|r(x|p(q?(x|sb*(db*)?)?)?)?)?$"

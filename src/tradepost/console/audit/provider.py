@@ -19,6 +19,7 @@ WHERE CASE
     ELSE charge.amount <> payment.amount OR charge.currency <> payment.currency
          OR (charge.state = 'captured') <> (payment.status = 'captured')
          OR charge.state IN ('requires_action', 'authorized') AND payment.status IN ('failed', 'voided')
+            AND NOT payment.doubtful  -- which is asked about once more
 END
 """
 

@@ -18,6 +18,7 @@ form.addEventListener("submit", async (event) => {
     });
     const problem = answer.ok ? null : await answer.json();
     if (!problem) {
+      form.reset();
       form.hidden = true;
       history.replaceState(null, "", location.pathname);
     }

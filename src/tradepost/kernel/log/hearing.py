@@ -1,14 +1,15 @@
-"""How far behind a service hears the others: who decides that nothing has come asks first whether it could have."""
+"""What a service has yet to hear: who decides that nothing has come asks first whether something is on its way."""
 
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Final
 
+from tradepost.kernel.events import Fact
 from tradepost.kernel.log.clocks import Clocks, UnknownDatabase
-from tradepost.kernel.log.lag import Asked, behind
+from tradepost.kernel.log.lag import Asked, waiting
 from tradepost.kernel.log.subscription import Group
 
-COUNTED: Final = 5_000  # events, of which the oldest is as old as the oldest of all, but for moments
+_PUBLISHED = """
+SELECT id, key FROM "{source}".event WHERE key = ANY ($1::text[]) AND type = ANY ($2::text[])
+"""
 
 
 class Hearing:
@@ -17,19 +18,25 @@ class Hearing:
     def __init__(self, name: str, groups: Sequence[Group], db: Asked, clocks: Clocks) -> None:
         self._name, self._groups, self._db, self._clocks = name, groups, db, clocks
 
-    async def late(self, *sources: str) -> timedelta:
-        """The age of the oldest event of these publishers that the service has yet to take in; zero when there is none,
-        and for a log whose database nobody named. Errors: whatever keeps it from knowing."""
-        seconds = [
-            await self._behind(group, source) for group in self._groups for source in sources if group.of(source)
-        ]
-        return timedelta(seconds=max(seconds, default=0.0))
+    async def unheard(self, keys: Sequence[str], *facts: type[Fact]) -> set[str]:
+        """Those of `keys` of which others have published one of these facts that the service has yet to take in. Of a
+        log whose database nobody named nothing is known. Errors: whatever else keeps it from knowing."""
+        found: set[str] = set()
+        for group in self._groups:
+            for source in group.sources():
+                types = [fact.type for fact in facts if fact.type in group.of(source)]
+                if types:
+                    found |= await self._unheard(group, source, keys, types)
+        return found
 
-    async def _behind(self, group: Group, source: str) -> float:
+    async def _unheard(self, group: Group, source: str, keys: Sequence[str], types: Sequence[str]) -> set[str]:
         try:
             async with self._clocks.asked(source) as publisher:
-                types = list(group.of(source))
-                found = await behind(publisher, self._db, source, self._name, group.name, types, at_most=COUNTED)
+                rows = await publisher.fetch(_PUBLISHED.format(source=source), keys, types)
+                if not rows:
+                    return set()
+                ids = [row["id"] for row in rows]
+                left = await waiting(publisher, self._db, source, self._name, group.name, ids)
         except UnknownDatabase:
-            return 0.0
-        return found.seconds
+            return set()
+        return {row["key"] for row in rows if row["id"] in left}

@@ -216,8 +216,9 @@ def _launch(cluster: Cluster, command: list[str]) -> subprocess.Popen[bytes]:
     roll_log(cluster.log)
     written = cluster.log.stat().st_size
     child = None
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)  # until we know the child: nobody else would end it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)  # until we know the child: nobody else would end it
         with cluster.log.open("ab") as log:
             child = subprocess.Popen(
                 command,

@@ -33,7 +33,7 @@ __all__ = ["Limits", "RabbitMQ", "open_broker"]
 
 class RabbitMQ:
     """Has a connection for each publisher and each reception; both declare what they need when they open it. `skipped`
-    counts what came in another publisher's name, by exchange."""
+    counts what came in another publisher's name, by exchange; those that are not ours together."""
 
     kind = "rabbitmq"
     together = False
@@ -42,7 +42,7 @@ class RabbitMQ:
         self._server, self._topology = Server(url), topology
         self._shards, self._limits = shards, limits
         self._prepared: set[str] = set()  # groups
-        self.skipped = Counter({exchange_of(publisher): 0 for publisher in topology.publishers})
+        self.skipped = Counter(dict.fromkeys([*map(exchange_of, topology.publishers), reception.OTHERS], 0))
 
     async def declare(self) -> None:
         """All exchanges, queues and bindings. Errors: BrokerError."""

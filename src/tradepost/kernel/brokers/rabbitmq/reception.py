@@ -16,6 +16,7 @@ from tradepost.kernel.brokers.rabbitmq.topology import speaks_for
 from tradepost.kernel.log.batch import PIECE_BYTES, PIECE_EVENTS, Raw
 from tradepost.kernel.log.rest import ENOUGH
 
+OTHERS: Final = "others"  # exchanges that are none of ours
 PREFETCH: Final = PIECE_EVENTS  # a quorum queue allows 2,000
 
 logger = structlog.get_logger()
@@ -146,7 +147,7 @@ async def _read(
         if speaks_for(exchange, source):
             pieces.setdefault(source, []).append(event)
         else:
-            skipped[exchange] += 1
+            skipped[exchange if exchange in skipped else OTHERS] += 1
             why = f"an event of {source}, which does not publish to {exchange}"
             logger.error("not_an_event", group=intake.group.name, why=why)
     return pieces, last
