@@ -15,6 +15,7 @@ from tests.patience import PATIENCE_S
 from tradepost import settings as setting
 from tradepost.contracts import FACTS
 from tradepost.gateway.opening import open_gateway
+from tradepost.gateway.proxies import Proxies
 from tradepost.kernel import runtime
 from tradepost.kernel.auth import Signer, Verifier
 from tradepost.kernel.brokers.port import Broker
@@ -125,14 +126,17 @@ async def open_shop(
     broker: Broker | None = None,
     smtp_url: str = "",
     without: str = "",
+    rate_limits: str = "off",
+    proxies: Proxies | None = None,
 ) -> AsyncIterator[Shop]:
     """A shop whose parcels move when the test turns the carrier's clock. The services of `apart` have databases of
-    their own. Events go by the log, or by `broker`; mails to the mailbox, or to `smtp_url`. One service may be down."""
+    their own. Events go by the log, or by `broker`; mails to the mailbox, or to `smtp_url`. One service may be down.
+    `rate_limits` are those of services; the gateway has none."""
     settings = setting.read(
         {
             "TRADEPOST_DATA": str(data),
             "TRADEPOST_CARRIER_PACE": pace,
-            "TRADEPOST_RATE_LIMITS": "off",
+            "TRADEPOST_RATE_LIMITS": rate_limits,
             "TRADEPOST_SMTP_URL": smtp_url,
         }
     )
@@ -147,6 +151,6 @@ async def open_shop(
     )
     relays = [service.name for service in services] if broker else ()
     async with runtime.run(services, site, broker=broker, relays=relays) as running:
-        opened = open_gateway(services, running, Verifier(public, ISSUER), limited=False)
+        opened = open_gateway(services, running, Verifier(public, ISSUER), limited=False, proxies=proxies)
         yield Shop(opened.gateway, running, Signer(keys.current.private_pem, keys.current.kid, ISSUER), database_url)
         opened.stop()

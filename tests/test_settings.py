@@ -43,6 +43,18 @@ def test_a_file_without_authorities_is_refused_before_anything_is_connected(tmp_
         open_broker(settings.broker, Topology((), ()))
 
 
+def test_proxies_are_named_by_addresses_and_networks() -> None:
+    proxies = read({"TRADEPOST_TRUSTED_PROXIES": "10.0.0.5, 10.1.0.0/16,fd00::/64,::1"}).trusted_proxies
+
+    assert [str(network) for network in proxies] == ["10.0.0.5/32", "10.1.0.0/16", "fd00::/64", "::1/128"]
+    assert read({"TRADEPOST_TRUSTED_PROXIES": " "}).trusted_proxies == read({}).trusted_proxies == ()
+
+
+def test_who_names_a_proxy_on_this_machine_is_reached_by_others() -> None:
+    assert read({}).is_local
+    assert not read({"TRADEPOST_TRUSTED_PROXIES": "127.0.0.1"}).is_local
+
+
 def test_the_readme_has_every_setting() -> None:
     page = (Path(__file__).parents[1] / "README.md").read_text()
     rows = {name for row in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)}
@@ -60,6 +72,15 @@ def test_the_readme_has_every_setting() -> None:
         ({**LOGIN, "TRADEPOST_KAFKA_SASL": "GSSAPI"}, "TRADEPOST_KAFKA_SASL is 'GSSAPI'; expected SCRAM-SHA-512, "),
         ({"TRADEPOST_KAFKA_BOOTSTRAP": "kafka:port"}, "KAFKA_BOOTSTRAP is 'kafka:port'; expected host:port"),
         ({"TRADEPOST_KAFKA_BOOTSTRAP": "kafka:9092,"}, "KAFKA_BOOTSTRAP is 'kafka:9092,'; expected host:port"),
+        ({"TRADEPOST_TRUSTED_PROXIES": "nginx"}, "PROXIES has 'nginx'; expected addresses or networks, such as 10.0"),
+        ({"TRADEPOST_TRUSTED_PROXIES": "10.0.0.5,"}, "TRUSTED_PROXIES has ''; expected addresses or networks"),
+        ({"TRADEPOST_TRUSTED_PROXIES": "10.0.0.5 10.0.0.6"}, "PROXIES has '10.0.0.5 10.0.0.6'; expected"),
+        ({"TRADEPOST_TRUSTED_PROXIES": "10.0.0.5:80"}, "PROXIES has '10.0.0.5:80'; expected addresses"),
+        ({"TRADEPOST_TRUSTED_PROXIES": "::1,10.1.0.5/16"}, "has '10.1.0.5/16'; write 10.1.0.0/16 .*, or 10.1.0.5 for"),
+        ({"TRADEPOST_TRUSTED_PROXIES": "::ffff:10.1.0.5"}, "has '::ffff:10.1.0.5'; write .*IPv4 as such"),
+        ({"TRADEPOST_TRUSTED_PROXIES": "fe80::1%eth0"}, "has 'fe80::1%eth0'; write IPv6 without a zone"),
+        ({"TRADEPOST_TRUSTED_PROXIES": "0.0.0.0/0"}, "has '0.0.0.0/0', which is everybody: name the proxies"),
+        ({"TRADEPOST_TRUSTED_PROXIES": "::/0"}, "has '::/0', which is everybody"),
         ({"TRADEPOST_ORDER_URLS": "http://10.0.0.1:port"}, "TRADEPOST_ORDER_URLS has 'http://10.0.0.1:port'; expected"),
         ({"TRADEPOST_ORDER_URLS": "http://[::1"}, "TRADEPOST_ORDER_URLS has .* expected http://host:port"),
         ({"TRADEPOST_ORDER_URLS": "http://shop:hush-hush@10.0.0.1:8001"}, "TRADEPOST_ORDER_URLS names a user"),

@@ -18,6 +18,7 @@ from tradepost.gateway.identity import Folder, Identity
 from tradepost.gateway.jwks import JwkSet
 from tradepost.gateway.opening import Opened, open_gateway
 from tradepost.gateway.pool import open_session
+from tradepost.gateway.proxies import Proxies
 from tradepost.gateway.seal import Seal
 from tradepost.gateway.server import Server, listen
 from tradepost.gateway.upstreams import Upstream, open_upstreams
@@ -129,6 +130,7 @@ async def _serve(settings: Settings, parts: Parts, listening: socket.socket, bac
                 remote=remote,
                 local=settings.is_local,
                 seal=None if parts.gateway else Seal(backing.secret),
+                proxies=Proxies(settings.trusted_proxies) if parts.gateway and settings.trusted_proxies else None,
             )
             guard = asyncio.create_task(process.begin_again_without(backing))
             await _answer(settings, parts, running, opened, listening, stop)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -81,7 +81,8 @@ class BrokerSettings(msgspec.Struct, frozen=True):
 
 class Settings(msgspec.Struct, frozen=True):
     """Everything, read once. `databases` and `urls` are those of single services, by their names; `secret` is the
-    installation's, where it isn't in the data folder."""
+    installation's, where it isn't in the data folder. `trusted_proxies` are believed where a call comes
+    from."""
 
     host: str
     port: int
@@ -91,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True):
     urls: Mapping[str, tuple[str, ...]]
     secret: str | None
     rate_limits: bool
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     broker: BrokerSettings
     user: UserSettings
     shipping: ShippingSettings
@@ -98,8 +100,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine reaches us."""
-        return _is_loopback(self.host)
+        """Whether only this machine reaches us, and no proxy on it for others."""
+        return _is_loopback(self.host) and not self.trusted_proxies
 
     @property
     def of_services(self) -> Mapping[str, object]:
@@ -111,6 +113,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of this process. Errors: SettingsError."""
     pick_up_s, delivery_s = _pace(environment.get("TRADEPOST_CARRIER_PACE", DEFAULT_PACE))
     host = environment.get("HOST", "127.0.0.1")
+    proxies = _proxies(environment.get("TRADEPOST_TRUSTED_PROXIES", ""))
     return Settings(
         host=host,
         port=_port(environment.get("PORT", "8000")),
@@ -120,6 +123,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         urls={name: _urls(name, value) for name, value in _of_services(environment, "URLS").items()},
         secret=_secret(environment),
         rate_limits=_one_of(environment, "TRADEPOST_RATE_LIMITS", ("on", "off")) == "on",
+        trusted_proxies=proxies,
         broker=_broker(environment),
         user=UserSettings(
             admin_email=environment.get("TRADEPOST_ADMIN_EMAIL", "admin@tradepost.local"),
@@ -134,9 +138,29 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
             environment.get("TRADEPOST_SMTP_URL") or None,
             environment.get("TRADEPOST_SMS_URL") or None,
             environment.get("TRADEPOST_MAIL_FROM", DEFAULT_SENDER),
-            mailbox=_is_loopback(host),
+            mailbox=_is_loopback(host) and not proxies,
         ),
     )
+
+
+def _proxies(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(_network(part.strip()) for part in text.split(",")) if text.strip() else ()
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    told = f"TRADEPOST_TRUSTED_PROXIES has {text!r}"
+    try:
+        given = ip_interface(text)
+    except ValueError:
+        raise SettingsError(f"{told}; expected addresses or networks, such as 10.0.0.5,10.1.0.0/16,fd00::5") from None
+    ip, network = given.ip, given.network
+    if "%" in text or (isinstance(ip, IPv6Address) and ip.ipv4_mapped):
+        raise SettingsError(f"{told}; write IPv6 without a zone, and IPv4 as such, 10.0.0.5 or 10.1.0.0/16")
+    if ip != network.network_address:
+        raise SettingsError(f"{told}; write {network} for the network, or {ip} for the one address")
+    if network.prefixlen == 0:
+        raise SettingsError(f"{told}, which is everybody: name the proxies alone")
+    return network
 
 
 def _broker(environment: Mapping[str, str]) -> BrokerSettings:

@@ -67,6 +67,7 @@ LEFT_OUT: Final = {
     "TRADEPOST_DATABASE_URL",  # each service has one of its own
     *(f"TRADEPOST_KAFKA_{what}" for what in ("TLS", "USERNAME", "PASSWORD", "SASL")),  # it is in the same network
 }
+OF_THE_GATEWAY: Final = {"TRADEPOST_TRUSTED_PROXIES", "TRADEPOST_RATE_LIMITS"}  # `off` at `user` is another matter
 VARIABLE: Final = re.compile(r"\$\{(\w+):([-?])([^}]*)\}")
 
 
@@ -133,9 +134,15 @@ def test_tradepost_knows_every_variable_and_takes_every_value(parts: dict[str, d
 
 
 def test_every_setting_is_passed_on_or_left_out_on_purpose(parts: dict[str, dict[str, Any]]) -> None:
-    for part in parts.values():
-        assert set(part["environment"]) == (known() | OF_SERVICES) - LEFT_OUT
-    assert known() >= LEFT_OUT
+    for name, part in parts.items():
+        left_out = LEFT_OUT if name == "gateway" else LEFT_OUT | OF_THE_GATEWAY
+        assert set(part["environment"]) == (known() | OF_SERVICES) - left_out
+    assert known() >= LEFT_OUT | OF_THE_GATEWAY
+
+
+def test_what_the_gateway_alone_is_told_changes_nothing_else_of_it(parts: dict[str, dict[str, Any]]) -> None:
+    shared = {name: value for name, value in parts["gateway"]["environment"].items() if name not in OF_THE_GATEWAY}
+    assert all(part["environment"] == shared for name, part in parts.items() if name != "gateway")
 
 
 def test_a_default_of_the_file_is_that_of_the_code(parts: dict[str, dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from tests.gateway.apart import serving
 from tests.kernel.http.driver import Client
 from tradepost.gateway.app import Gateway
 from tradepost.gateway.pool import open_session
+from tradepost.gateway.proxies import Proxies
 from tradepost.gateway.routes import Routes, Table
 from tradepost.gateway.seal import Seal
 from tradepost.gateway.upstreams import open_upstreams
@@ -29,12 +30,14 @@ GOOD = "0193d8a0-0000-7000-8000-000000000001"
 
 
 class Told(msgspec.Struct, frozen=True):
-    """Which service answered, under which key, and the names of the headers that reached it; what the path named."""
+    """Which service answered, under which key, and the names of the headers that reached it; what the path named, and
+    where the service takes the call to come from."""
 
     by: str
     key: str | None
     headers: list[str]
     path: dict[str, str] = {}
+    address: str = ""
 
 
 @dataclass
@@ -51,7 +54,7 @@ async def tell(request: Request[None, None], desk: Desk) -> Told:
     desk.arrived += 1
     if desk.hold is not None:
         await desk.hold.wait()
-    return Told(desk.name, request.idempotency_key, sorted(request.headers), dict(request.path))
+    return Told(desk.name, request.idempotency_key, sorted(request.headers), dict(request.path), request.address)
 
 
 async def follow(_request: Request[None, None], desk: Desk) -> Streamed:
@@ -113,7 +116,7 @@ async def open_desk(_room: Room) -> AsyncIterator[None]:
     yield None
 
 
-def open_pair(key: SigningKey, *, limited: bool = True) -> Pair:
+def open_pair(key: SigningKey, *, limited: bool = True, proxies: Proxies | None = None) -> Pair:
     verifier = Verifier({key.kid: key.public}, ISSUER)
     routes = Routes([Table("goods", GOODS), Table("shelf", SHELF)])
     goods, shelf, no_database = Desk("goods"), Desk("shelf"), cast(Database, None)
@@ -121,12 +124,12 @@ def open_pair(key: SigningKey, *, limited: bool = True) -> Pair:
         "goods": build(GOODS, goods, no_database, verifier),
         "shelf": build(SHELF, shelf, no_database, verifier),
     }
-    gateway = Gateway(routes, apps, verifier, limited=limited)
+    gateway = Gateway(routes, apps, verifier, limited=limited, proxies=proxies)
     return Pair(gateway, routes, goods, shelf, Signer(key.private_pem, key.kid, ISSUER))
 
 
 @asynccontextmanager
-async def open_pair_apart(key: SigningKey) -> AsyncIterator[Pair]:
+async def open_pair_apart(key: SigningKey, *, proxies: Proxies | None = None) -> AsyncIterator[Pair]:
     """The same with each service in a gateway of its own, which has no limits and believes the one in front."""
     pair, seal, urls = open_pair(key), Seal("of-the-tests"), {}
     verifier = Verifier({key.kid: key.public}, ISSUER)
@@ -140,5 +143,6 @@ async def open_pair_apart(key: SigningKey) -> AsyncIterator[Pair]:
         session = await stack.enter_async_context(open_session())
         services = [Service(name, "tests.probe", open_desk, endpoints) for name, (endpoints, _) in tables.items()]
         upstreams = await stack.enter_async_context(open_upstreams(services, urls, session, seal))
-        pair.gateway = Gateway(pair.routes, {one.service.name: one for one in upstreams}, verifier)
+        remote = {one.service.name: one for one in upstreams}
+        pair.gateway = Gateway(pair.routes, remote, verifier, proxies=proxies)
         yield pair

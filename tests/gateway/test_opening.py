@@ -12,6 +12,7 @@ from tests.kernel.http.driver import Client
 from tests.shop import eventually
 from tradepost.gateway.opening import Opened, open_gateway
 from tradepost.gateway.pool import open_session
+from tradepost.gateway.proxies import Proxies
 from tradepost.gateway.seal import Seal
 from tradepost.gateway.upstreams import NoInstances, open_upstreams
 from tradepost.gateway.wire import Message, Receive, Send
@@ -23,7 +24,9 @@ from tradepost.services.notification import service as notification
 
 
 @asynccontextmanager
-async def opened(data: Path, service: Service, *urls: str, local: bool = True) -> AsyncIterator[Opened]:
+async def opened(
+    data: Path, service: Service, *urls: str, local: bool = True, proxies: Proxies | None = None
+) -> AsyncIterator[Opened]:
     """A gateway without any service of its own, in front of `service` at `urls`."""
     async with AsyncExitStack() as stack:
         site = Site(databases={}, secret=databases.SECRET, data=data)
@@ -31,7 +34,8 @@ async def opened(data: Path, service: Service, *urls: str, local: bool = True) -
         session = await stack.enter_async_context(open_session())
         upstreams = open_upstreams([service], {service.name: urls}, session, Seal(databases.SECRET))
         remote = await stack.enter_async_context(upstreams)
-        yield open_gateway([], running, Verifier({}, "tradepost"), limited=False, remote=remote, local=local)
+        verifier = Verifier({}, "tradepost")
+        yield open_gateway([], running, verifier, limited=False, remote=remote, local=local, proxies=proxies)
 
 
 async def test_a_service_is_healthy_while_one_of_its_instances_is(tmp_path: Path) -> None:

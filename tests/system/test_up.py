@@ -69,6 +69,12 @@ class Up:
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
+    def post(self, path: str, body: object, **headers: str) -> bytes:
+        sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        url, data = f"http://127.0.0.1:{self.port}{path}", json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(url, data, sent), timeout=PATIENCE_S) as answer:
+            return bytes(answer.read())
+
     def health(self) -> bytes:
         """As it says once it is well: a machine that stands still makes it doubt a database for a moment."""
         deadline = time.monotonic() + PATIENCE_S
@@ -261,6 +267,20 @@ def test_ctrl_c_finishes_what_is_under_way_and_a_second_one_does_not(first: Up) 
 
     assert (answer[:12], ended) == (b"HTTP/1.1 200", 0)
     assert (waits, forced, servers(first.data)) == (True, 1, [])
+
+
+def test_a_proxy_on_this_machine_is_believed_once_it_is_named_and_the_mailbox_is_gone(first: Up) -> None:
+    if first.process.poll() is None:
+        first.stop(signal.SIGINT)
+    behind = start(first.data, TRADEPOST_TRUSTED_PROXIES="127.0.0.1")
+    ada = {"email": "ada@shop.test", "password": "a fine long password"}
+    behind.post("/user/register", {**ada, "name": "Ada"})
+    token = json.loads(behind.post("/user/login", ada, x_forwarded_for="junk, 198.51.100.7:4711"))["access_token"]
+    sessions, mailbox = json.loads(behind.get("/user/sessions", token)[1]), behind.get("/mailbox")
+    behind.stop(signal.SIGTERM)
+
+    assert [one["address"] for one in sessions["data"]] == ["198.51.100.7"]
+    assert (mailbox[0], [line for line in behind.said if "mailbox" in line]) == (404, [])
 
 
 def test_ctrl_c_before_it_is_ready_leaves_nothing_running(tmp_path: Path) -> None:

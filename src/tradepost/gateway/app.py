@@ -18,6 +18,7 @@ from tradepost.gateway.limits import (
     too_many,
 )
 from tradepost.gateway.nearby import is_from_here
+from tradepost.gateway.proxies import Proxies
 from tradepost.gateway.refusing import refuse
 from tradepost.gateway.routes import Route, Routes
 from tradepost.gateway.seal import Seal
@@ -35,7 +36,8 @@ KEY: Final = b"idempotency-key"
 
 class Gateway:
     """Dispatches to `apps`, the services' applications by name, which may be `Upstream`s. Without `limited`, callers
-    may call as they like. With `seal`, calls come from another gateway, which says under it who its client is."""
+    may call as they like. With `seal`, calls come from another gateway, which says under it who its client is; with
+    `proxies`, from these, too."""
 
     def __init__(
         self,
@@ -45,8 +47,10 @@ class Gateway:
         *,
         limited: bool = True,
         seal: Seal | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self._routes, self._apps, self._verifier, self._seal = routes, apps, verifier, seal
+        self._proxies = proxies
         self._limiters = {rate: Limiter(policy) for rate, policy in POLICIES.items()} if limited else {}
         self._shares = Shares(STREAMS_EACH)
         self._stopping = asyncio.Event()
@@ -67,8 +71,8 @@ class Gateway:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1000})
             return
-        if self._seal is not None and (address := self._seal.address_in(scope["headers"])) is not None:
-            scope = {**scope, "client": (address, 0)}
+        if self._seal is not None or self._proxies is not None:
+            scope = self._from_client(scope)
         started = perf_counter()
         added: Headers = []
         status = 0
@@ -91,6 +95,13 @@ class Gateway:
             await refuse(refusal, scope, answer)
         finally:
             route.traffic.record(status, perf_counter() - started)
+
+    def _from_client(self, scope: Message) -> Message:
+        """The call as the first of those saw it whom we believe: gateways of ours, and else proxies."""
+        address = None if self._seal is None else self._seal.address_in(scope["headers"])
+        if address is None and self._proxies is not None:
+            address = self._proxies.client_of(scope)
+        return scope if address is None else {**scope, "client": (address, 0)}
 
     def _find(self, scope: Message) -> Route | None:
         path: str = scope["path"]

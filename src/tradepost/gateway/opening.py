@@ -12,6 +12,7 @@ from tradepost.gateway import account, api, asyncapi, docs
 from tradepost.gateway.app import Gateway
 from tradepost.gateway.health import Health
 from tradepost.gateway.metrics import Metrics
+from tradepost.gateway.proxies import Proxies
 from tradepost.gateway.routes import Routes, Table
 from tradepost.gateway.seal import Seal
 from tradepost.gateway.upstreams import Upstream
@@ -57,10 +58,11 @@ def open_gateway(
     remote: Sequence[Upstream] = (),
     local: bool = True,
     seal: Seal | None = None,
+    proxies: Proxies | None = None,
 ) -> Opened:
     """In front of `services` as they run here and of `remote` ones. Pages for this machine only are there when `local`,
     that is when nobody else can reach us. With `seal` we are a service's own way in, whose callers are gateways that
-    say who theirs are. Errors: WrongTable."""
+    say who theirs are; with `proxies`, we believe these. Errors: WrongTable."""
     everywhere = [*services, *(upstream.service for upstream in remote)]
     tables = [*(Table(service.name, _shown(service, local)) for service in everywhere), Table(NAME, api.endpoints)]
     routes, health = Routes(tables), Health(running, services, remote)
@@ -69,7 +71,7 @@ def open_gateway(
         for service in services
     }
     apps |= {upstream.service.name: upstream for upstream in remote}
-    gateway = Gateway(routes, apps, verifier, limited=limited, seal=seal)
+    gateway = Gateway(routes, apps, verifier, limited=limited, seal=seal, proxies=proxies)
     desk = _desk(tables, everywhere, health, Metrics(routes, gateway, services, running, remote))
     no_database = cast(Database, None)  # none of the gateway's handlers takes a `tx`
     apps[NAME] = build(api.endpoints, desk, no_database, verifier)

@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
                 lifespan="off",
                 log_config=None,
                 access_log=False,
-                proxy_headers=False,  # an address that the client makes up would get round the limits
+                proxy_headers=False,  # whom we believe is for the gateway to say
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=FINISH_S,

@@ -105,6 +105,7 @@ async def test_there_is_no_mailbox_where_others_could_read_it_or_mail_goes_out(
 )
 def test_only_a_host_that_nobody_else_reaches_has_a_mailbox(host: str, shown: bool) -> None:
     assert read({"HOST": host}).notification.mailbox is shown
+    assert not read({"HOST": host, "TRADEPOST_TRUSTED_PROXIES": "127.0.0.1"}).notification.mailbox  # but a proxy's
     assert MAILBOX.mailbox
 
 
