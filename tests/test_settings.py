@@ -53,6 +53,11 @@ def test_proxies_are_named_by_addresses_and_networks() -> None:
 def test_who_names_a_proxy_on_this_machine_is_reached_by_others() -> None:
     assert read({}).is_local
     assert not read({"TRADEPOST_TRUSTED_PROXIES": "127.0.0.1"}).is_local
+    assert not read({"TRADEPOST_PUBLIC_URL": "https://shop.example"}).is_local
+    assert read({"TRADEPOST_PUBLIC_URL": "http://localhost:8000"}).is_local
+    assert not read({"HOST": "0.0.0.0"}).is_local
+    assert read({"HOST": "::1"}).is_local
+    assert read({"HOST": "::1", "PORT": "8001"}).user.public_url == "http://[::1]:8001"
 
 
 def test_the_readme_has_every_setting() -> None:

@@ -82,7 +82,7 @@ class BrokerSettings(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True):
     """Everything, read once. `databases` and `urls` are those of single services, by their names; `secret` is the
     installation's, where it isn't in the data folder. `trusted_proxies` are believed where a call comes
-    from."""
+    from. `is_local` tells whether only this machine reaches us: no address, proxy or public URL says otherwise."""
 
     host: str
     port: int
@@ -93,15 +93,11 @@ class Settings(msgspec.Struct, frozen=True):
     secret: str | None
     rate_limits: bool
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    is_local: bool
     broker: BrokerSettings
     user: UserSettings
     shipping: ShippingSettings
     notification: NotificationSettings
-
-    @property
-    def is_local(self) -> bool:
-        """Whether only this machine reaches us, and no proxy on it for others."""
-        return _is_loopback(self.host) and not self.trusted_proxies
 
     @property
     def of_services(self) -> Mapping[str, object]:
@@ -114,6 +110,8 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     pick_up_s, delivery_s = _pace(environment.get("TRADEPOST_CARRIER_PACE", DEFAULT_PACE))
     host = environment.get("HOST", "127.0.0.1")
     proxies = _proxies(environment.get("TRADEPOST_TRUSTED_PROXIES", ""))
+    public_url = (environment.get("TRADEPOST_PUBLIC_URL") or _local_url(environment)).rstrip("/")
+    is_local = _is_loopback(host) and not proxies and _is_loopback(_parts(public_url).hostname or "")
     return Settings(
         host=host,
         port=_port(environment.get("PORT", "8000")),
@@ -124,6 +122,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         secret=_secret(environment),
         rate_limits=_one_of(environment, "TRADEPOST_RATE_LIMITS", ("on", "off")) == "on",
         trusted_proxies=proxies,
+        is_local=is_local,
         broker=_broker(environment),
         user=UserSettings(
             admin_email=environment.get("TRADEPOST_ADMIN_EMAIL", "admin@tradepost.local"),
@@ -131,14 +130,14 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
             rate_limits=_one_of(environment, "TRADEPOST_RATE_LIMITS", ("on", "off")) == "on",
             smtp_url=environment.get("TRADEPOST_SMTP_URL") or None,
             sender=environment.get("TRADEPOST_MAIL_FROM", DEFAULT_SENDER),
-            public_url=(environment.get("TRADEPOST_PUBLIC_URL") or _local_url(environment)).rstrip("/"),
+            public_url=public_url,
         ),
         shipping=ShippingSettings(pick_up_s, delivery_s),
         notification=NotificationSettings(
             environment.get("TRADEPOST_SMTP_URL") or None,
             environment.get("TRADEPOST_SMS_URL") or None,
             environment.get("TRADEPOST_MAIL_FROM", DEFAULT_SENDER),
-            mailbox=_is_loopback(host) and not proxies,
+            mailbox=is_local,
         ),
     )
 
@@ -241,7 +240,8 @@ def _count(environment: Mapping[str, str], name: str, default: int, limit: int) 
 
 def _local_url(environment: Mapping[str, str]) -> str:
     host = environment.get("HOST", "127.0.0.1")
-    return f"http://{'127.0.0.1' if host in EVERYWHERE else host}:{_port(environment.get('PORT', '8000'))}"
+    name = "127.0.0.1" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{_port(environment.get('PORT', '8000'))}"
 
 
 def _is_loopback(host: str) -> bool:

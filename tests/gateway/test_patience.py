@@ -266,6 +266,16 @@ async def test_a_call_that_was_made_is_not_told_that_it_was_none(more: Sequence[
     assert answered.answers == [b"200 OK", refusal]
 
 
+@pytest.mark.parametrize("first", [1_000, 200_000])
+async def test_an_upload_may_stand_still_however_much_of_it_came_with_its_head(first: int) -> None:
+    client = Client(begins_early=True)
+    await client.send(POST % 1_000_000 + b"x" * first)
+    assert client.seen == [b"POST"]
+    await client.send(b"x" * 100_000)
+    assert client.after(PAUSE_S + 5) == "open"
+    assert client.after(STILL_S + 5) == "closed"
+
+
 async def test_drops_do_not_buy_time() -> None:
     client = Client()
     await client.send(POST % 100, *[b"x"] * 50)

@@ -1,4 +1,4 @@
-"""Sending a file to an import, and reading its report while it is sent."""
+"""Sending a file to an import, and reading its report."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Any, Final

@@ -10,9 +10,12 @@ PASSED_ON: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forw
 
 
 def is_from_here(scope: Message) -> bool:
-    """Whether somebody on this machine asks, neither through a proxy on it nor for a page under another name."""
+    """Whether somebody on this machine asks, neither through a proxy on it nor for a page under another name. One that
+    says nothing of whom it speaks for, and gives our name to us, may still be known by its HTTP/1.0."""
     client, headers = scope.get("client"), dict(scope["headers"])
     if client is None or not _is_loopback(client[0]) or not PASSED_ON.isdisjoint(headers):
+        return False
+    if scope["http_version"] == "1.0":
         return False
     return _is_our_name(headers.get(b"host", b"").decode("latin-1"))
 

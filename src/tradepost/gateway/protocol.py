@@ -212,8 +212,7 @@ class Protocol(HttpToolsProtocol):
 
     def _consider(self, cycle: Any, app: Any) -> None:
         """A call whose body is not here: begin an upload, and say that others may go on."""
-        begins_early = getattr(app, "begins_early", None)
-        if begins_early is not None and begins_early(cycle.scope):
+        if _begins_early(cycle, app):
             self._held = None
             super()._start_asgi_task(cycle, app)
         elif cycle.waiting_for_100_continue:
@@ -225,7 +224,7 @@ class Protocol(HttpToolsProtocol):
         if self._held is None:
             return
         (cycle, app), self._held = self._held, None
-        if self._until is not None:
+        if self._until is not None and not _begins_early(cycle, app):
             self._still_s, self._until = PAUSE_S, min(self._until, self.loop.time() + PAUSE_S)
         super()._start_asgi_task(cycle, app)
 
@@ -239,6 +238,11 @@ class Protocol(HttpToolsProtocol):
             self.transport.write(early(status, scope))
         self._until, self._in_head, self._held = None, False, None
         self.transport.close()
+
+
+def _begins_early(cycle: Any, app: Any) -> bool:
+    begins_early = getattr(app, "begins_early", None)
+    return begins_early is not None and begins_early(cycle.scope)
 
 
 def _nothing() -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from tests.kernel.http.driver import Response, collector, receiver, scope
 from tests.kernel.http.shop import ORDER, Shop
 from tests.patience import PATIENCE_S
+from tradepost.kernel.http import streaming
 from tradepost.kernel.http.streaming import Stream
 
 STREAM = f"/order/orders/{ORDER}/stream"
@@ -55,15 +57,32 @@ async def test_a_server_that_stops_ends_the_stream(shop: Shop) -> None:
     assert shop.desk.closed == ["follow"]
 
 
-async def test_an_upload_is_answered_while_it_arrives(shop: Shop) -> None:
-    response = await shop.staff.call("POST", "/order/imports", [b"a", b"bc", b"", b"def"])
+async def test_an_upload_is_reported_on_when_all_of_it_has_arrived(shop: Shop) -> None:
+    """What is in front of us sends no more of it once the answer has begun."""
+    response, gone = Response(), asyncio.Event()
+    arriving = receiver([b"a", b"bc", b"", b"def"], gone)
+    early = []
+
+    async def receive() -> Any:
+        early.append(response.status)
+        return await arriving()
+
+    await shop.app(scope("POST", "/order/imports", shop.staff.headers), receive, collector(response))  # type: ignore[operator]
 
     assert (response.status, response.body) == (200, b"1\n2\n3\n")
+    assert early[:4] == [0] * 4
+
+
+async def test_a_report_of_any_length_is_kept_until_then(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "IN_MEMORY", 10)
+    monkeypatch.setattr(streaming, "PIECE", 7)
+    response = await shop.staff.call("POST", "/order/imports", [b"x"] * 100)
+    assert response.body == b"1\n" * 100
 
 
 async def test_an_upload_that_is_cut_short_is_not_taken_for_a_whole_one(shop: Shop) -> None:
-    with pytest.raises(Exception, match="cut short"):
-        await shop.staff.call("POST", "/order/imports", [b"a", b"bc", None])
+    response = await shop.staff.call("POST", "/order/imports", [b"a", b"bc", None])
+    assert response.error == (400, "incomplete_body")
 
 
 async def test_a_slow_reader_slows_the_maker() -> None:
@@ -74,7 +93,7 @@ async def test_a_slow_reader_slows_the_maker() -> None:
             made.append(n)
             yield b"x"
 
-    stream = Stream(chunks(), None)
+    stream = Stream(chunks(), asyncio.Event().wait)
     async for _ in stream:
         await asyncio.sleep(0.01)
         break
@@ -88,7 +107,7 @@ async def test_an_error_of_the_maker_is_not_swallowed() -> None:
         yield b"x"
         raise LookupError
 
-    sent = aiter(Stream(chunks(), None))
+    sent = aiter(Stream(chunks(), asyncio.Event().wait))
     assert await anext(sent) == b"x"
     with pytest.raises(LookupError):
         await anext(sent)

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import falcon
 import falcon.asgi
+import msgspec
 
 from tradepost.kernel.auth import Verifier
 from tradepost.kernel.database import Database, Tx
@@ -16,7 +17,7 @@ from tradepost.kernel.http.reading import Reader
 from tradepost.kernel.http.reply import Reply, render
 from tradepost.kernel.http.signature import KEPT, WrongTable, check_paths, parameters_of, signature_of
 from tradepost.kernel.http.steps import SLASHED, Router
-from tradepost.kernel.http.streaming import Stream
+from tradepost.kernel.http.streaming import Stream, whole
 
 App = falcon.asgi.App[Call, falcon.asgi.Response]
 Responder = Callable[..., Awaitable[None]]
@@ -90,9 +91,11 @@ class _Route:
         try:
             request = await self._reader.read(req, path, request_id, traceparent)
             reply = await self._run(request, req)
+            if self._is_upload and reply.chunks is not None:
+                reply = msgspec.structs.replace(reply, chunks=await whole(reply.chunks))
         except Exception as error:
             reply = problem.reply_to(error, req.path, request_id)
-        _send(req, resp, reply, request_id, traceparent, self._headers(request), watch=not self._is_upload)
+        _send(req, resp, reply, request_id, traceparent, self._headers(request))
 
     async def _run(self, request: Request[Any, Any], req: Call) -> Reply:
         endpoint = self._endpoint
@@ -131,14 +134,12 @@ def _send(
     request_id: str,
     traceparent: str,
     headers: Iterator[tuple[str, str]] | None = None,
-    *,
-    watch: bool = True,
 ) -> None:
     resp.status = reply.status
     same_on_all = (("x-request-id", request_id), ("traceparent", traceparent), ("x-content-type-options", "nosniff"))
     resp.set_headers([*same_on_all, *(headers or ()), *reply.headers.items()])
     if reply.chunks is not None:
-        stream = Stream(reply.chunks, req.receive if watch else None)
+        stream = Stream(reply.chunks, req.receive)
         resp.stream = cast(AsyncIterator[bytes], stream)  # Falcon needs no more than `__aiter__` and `close`
     elif _is_known(req, reply):
         resp.status = 304

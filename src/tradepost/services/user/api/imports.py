@@ -1,7 +1,6 @@
 """Importing customers: JSON lines in, a report on each line out."""
 
 from collections.abc import AsyncIterator
-from tempfile import SpooledTemporaryFile
 from typing import Annotated, Final
 
 import msgspec
@@ -19,8 +18,6 @@ from tradepost.services.user.domain.customer_line import LINE_LIMIT, Customer, L
 from tradepost.services.user.domain.profile import parse_email, parse_name, parse_phone
 
 BATCH_LINES: Final = 500
-REPORT_IN_MEMORY: Final = 1024 * 1024  # bytes; more goes to a temporary file
-CHUNK: Final = 64 * 1024  # bytes
 
 
 class CustomerLine(Body, frozen=True, kw_only=True):
@@ -35,19 +32,17 @@ async def import_customers(request: Request[Upload, None], desk: Desk) -> Stream
     """Accounts without a password, one for each line `{"email", "name", "phone"?}`; their owners choose a password
     with "forgot password". The report has a line for every line, then `{"summary": {...}}`. A bad line stops no other,
     and the same file twice changes nothing."""
-    report: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(REPORT_IN_MEMORY)  # noqa: SIM115 - `_contents` closes it
+    return Streamed(_report(desk, request.body.chunks, request.cause), "application/x-ndjson")
+
+
+async def _report(desk: Desk, chunks: AsyncIterator[bytes], cause: Cause) -> AsyncIterator[bytes]:
     totals = {"created": 0, "existing": 0, "rejected": 0}
-    try:
-        async for batch in _batches(request.body.chunks):
-            for line in await _import(desk, batch, request.cause):
-                totals[line.status] += 1
-                report.write(msgspec.json.encode(line) + b"\n")
-    except BaseException:
-        report.close()
-        raise
-    report.write(msgspec.json.encode({"summary": totals}) + b"\n")
-    # Only now, and not while reading: a client that sends everything before it reads would wait for us for ever.
-    return Streamed(_contents(report), "application/x-ndjson")
+    async for batch in _batches(chunks):
+        lines = await _import(desk, batch, cause)
+        for line in lines:
+            totals[line.status] += 1
+        yield _encoder.encode_lines(lines)
+    yield _encoder.encode_lines([{"summary": totals}])
 
 
 async def _import(desk: Desk, batch: list[tuple[int, bytes]], cause: Cause) -> list[LineReport]:
@@ -70,13 +65,7 @@ async def _batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[tuple[int
         yield waiting[start : start + BATCH_LINES]
 
 
-async def _contents(report: "SpooledTemporaryFile[bytes]") -> AsyncIterator[bytes]:
-    with report:
-        report.seek(0)
-        while chunk := report.read(CHUNK):
-            yield chunk
-
-
+_encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(CustomerLine)
 
 
