@@ -30,7 +30,7 @@ class Proxies:
         if believed is None or not self._has(believed):
             return None
         for entry in _from_the_last(scope["headers"]):
-            address = _address(entry)
+            address = _address(entry) if len(entry) <= ENTRY_LIMIT else None
             if address is None:
                 break
             believed = address
@@ -52,7 +52,7 @@ def _from_the_last(headers: Headers) -> Iterator[str]:
 @lru_cache(maxsize=10_000)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """Of `192.0.2.7`, `192.0.2.7:4711`, `2001:db8::7` or `[2001:db8::7]:4711`; None of anything else."""
-    found = _ENTRY.fullmatch(text) if len(text) <= ENTRY_LIMIT else None
+    found = _ENTRY.fullmatch(text)
     if found is None:
         return None
     try:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import pytest
@@ -248,19 +248,27 @@ async def test_no_order_ends_while_that_can_not_be_known(db: Database) -> None:
     assert await _fates(db) == {order_id: ("pending", None)}
 
 
-async def test_many_end_in_rounds_and_those_that_wait_do_not_keep_it_going(
+async def test_many_end_in_rounds_and_those_that_wait_are_in_nobodys_way(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "ROUND", 2)
-    monkeypatch.setattr(jobs, "ROUNDS", 2)
-    old = now() - timedelta(hours=25)
-    await _placed(db, *[old] * 7)
+    orders = sorted(await _placed(db, *[now() - timedelta(hours=25)] * 9))
 
-    assert [await jobs.expire(_desk(db)) for _ in range(3)] == [True, False, False]
-    assert set((await _fates(db)).values()) == {LATE}
+    assert await jobs.expire(_desk(db, unheard=orders[:3])) is False
 
-    waiting = await _placed(db, *[old] * 4)
-    assert await jobs.expire(_desk(db, unheard=waiting)) is False
+    fates = await _fates(db)
+    assert [fates[order_id] for order_id in orders] == [("pending", None)] * 3 + [LATE] * 6
+
+
+async def test_what_is_set_aside_while_it_is_looked_for_is_not_overlooked(db: Database) -> None:
+    (order_id,) = await _placed(db, now() - timedelta(hours=25))
+
+    async def sets_aside(_keys: Sequence[str], *_facts: type[Fact]) -> set[str]:
+        await db.fetch(PARK, order_id)
+        return set()
+
+    await jobs.expire(cast(Any, SimpleNamespace(db=db, unheard=sets_aside)))
+    assert await _fates(db) == {order_id: ("pending", None)}
 
 
 async def _placed(db: Database, *times: datetime) -> list[str]:
@@ -322,7 +330,9 @@ async def test_orders_that_ended_are_not_looked_at(db: Database) -> None:
     await _placed(db, old, *[now()] * 50)
     await db.fetch("ANALYZE orders")
     limit = first_id(now() - timedelta(hours=1))
-    rows = await db.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {jobs._DUE}", limit, limit, 500)
+    rows = await db.fetch(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {jobs._DUE}", first_id(NOW - timedelta(days=9)), limit, limit, 500
+    )
     told = rows[0]["QUERY PLAN"]
     assert msgspec.json.decode(told)[0]["Plan"]["Actual Rows"] == 1
     assert not re.search(r'"Rows Removed by Filter": [1-9]', told)

@@ -1,6 +1,6 @@
 """Timed work: unpaid orders end, and orders that should have gone on are seen."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from prometheus_client import Gauge
@@ -18,8 +18,7 @@ from tradepost.services.order.desk import Desk
 CONFIRMED_IN: Final = timedelta(minutes=30)  # from placing, where the buyer has something to confirm
 PAID_IN: Final = timedelta(days=1)  # where he has not: then inventory, payment or the provider is down
 ANSWERS: Final = (InventoryReserved, InventoryRejected, PaymentRequiresAction, PaymentCaptured, PaymentFailed)
-ROUND: Final = 500  # orders in a transaction
-ROUNDS: Final = 20  # for one look through all that are open
+ROUND: Final = 500  # orders
 LOOK_S: Final = 60.0  # between two looks
 SETTLED_S: Final = 120.0  # from the start on: others say first what happened while we were away
 
@@ -29,29 +28,30 @@ OVERDUE: Final = Gauge(
     registry=FIGURES,
 )
 
-# By the index `orders_open`. An order of which an event was set aside waits for whoever looks at that.
+# By the index `orders_open`.
 _DUE: Final = """
 SELECT id::text AS id FROM orders
-WHERE id < $1 AND completed_at IS NULL AND cancelled_at IS NULL
-  AND status IN ('pending', 'reserved') AND (action_url IS NOT NULL OR id < $2)
-  AND NOT EXISTS (SELECT FROM parked WHERE "group" = 'order' AND key = orders.id::text)
-ORDER BY orders.id LIMIT $3
+WHERE id > $1 AND id < $2 AND completed_at IS NULL AND cancelled_at IS NULL
+  AND status IN ('pending', 'reserved') AND (action_url IS NOT NULL OR id < $3)
+ORDER BY orders.id LIMIT $4
+"""
+_SET_ASIDE: Final = """
+SELECT DISTINCT key FROM parked WHERE "group" = 'order' AND key = ANY ($1::text[])
 """
 
 
 async def expire(desk: Desk) -> bool:
-    """Cancel a bounded number of orders that were not paid in time; whether more may be due."""
-    moment = now()
-    limits = first_id(moment - CONFIRMED_IN), first_id(moment - PAID_IN)
-    due = [row["id"] for row in await desk.db.fetch(_DUE, *limits, ROUND * ROUNDS)]
-    ended = 0
-    for begin in range(0, len(due), ROUND):
-        some = due[begin : begin + ROUND]
-        unheard = await desk.unheard(some, *ANSWERS)
-        async with desk.db.transaction() as tx:
-            unpaid = [order_id for order_id in some if order_id not in unheard]
-            ended += await commands.expire(tx, unpaid, Cause(f"expiry-{new_id()}"), now())
-    return ended > 0 and len(due) == ROUND * ROUNDS
+    """Cancel all orders that were not paid in time, and of which nothing is on its way or was set aside."""
+    moment, last = now(), first_id(datetime.fromtimestamp(0, UTC))
+    confirmed, paid = first_id(moment - CONFIRMED_IN), first_id(moment - PAID_IN)
+    while due := [row["id"] for row in await desk.db.fetch(_DUE, last, confirmed, paid, ROUND)]:
+        spared = await desk.unheard(due, *ANSWERS)
+        async with desk.db.transaction() as tx:  # what was heard since is in effect, or set aside
+            spared |= {row["key"] for row in await tx.fetch(_SET_ASIDE, due)}
+            unpaid = [order_id for order_id in due if order_id not in spared]
+            await commands.expire(tx, unpaid, Cause(f"expiry-{new_id()}"), now())
+        last = due[-1]
+    return False
 
 
 async def look_for_overdue(desk: Desk) -> bool:

@@ -38,8 +38,8 @@ class _Sync:
 
 
 async def sync(request: Request[Upload, None], db: Database) -> Streamed:
-    """The report has a line for each line, and a last one with the summary: where that is missing, so are lines.
-    Each chunk of lines is durable before its part of the report is sent."""
+    """The report has a line for each line, and a last one with the summary. Where no report came, send the file again:
+    if lines are deltas, with the `Idempotency-Key` of the first time, or they are added twice."""
     scope = idempotency.scope_of(request.caller.user_id, "POST", "/inventory/sync")
     lines = await upload.read(request.body.chunks, request.content_type)
     return Streamed(_report(_Sync(db, request.cause, scope, request.idempotency_key), lines), "application/x-ndjson")
