@@ -80,6 +80,12 @@ class Shop:
         turned = await self.staff.post("/shipping/carrier/advance", {"seconds": seconds})
         assert turned.status in (200, 204), turned.json
 
+    async def ship(self, order_id: str) -> None:
+        """Let the carrier pick up the parcel of the shop's only order."""
+        await eventually(self.seen, lambda seen: seen["shipping.created"] == 1)
+        await self.turn_carrier(3601)
+        await self.order_becomes(order_id, "shipped")
+
     async def seen(self) -> Counter[str]:
         """How many events of each type lie on the logs."""
         connection = await asyncpg.connect(self.database_url)

@@ -21,9 +21,7 @@ async def test_an_order_is_paid_shipped_and_completed(shop: Shop) -> None:
     assert (placed.json["status"], placed.json["total_amount"], placed.json["currency"]) == ("paid", 3998, "USD")
     order_id = placed.json["order_id"]
     await eventually(lambda: shop.stock("MUG-1"), lambda stock: stock == (8, 0))
-    await eventually(lambda: shop.seen(), lambda seen: seen["shipping.created"] == 1)
-    await shop.turn_carrier(3601)
-    await shop.order_becomes(order_id, "shipped")
+    await shop.ship(order_id)
     await shop.turn_carrier(3601)
     order = await shop.order_becomes(order_id, "completed")
     assert [moment["status"] for moment in order["timeline"]] == ["pending", "reserved", "paid", "shipped", "completed"]
@@ -137,9 +135,7 @@ async def test_cancelling_after_the_parcel_left_is_refused_and_a_return_is_the_w
     await shop.product("MUG-1", stock=10, price=700)
     buyer = shop.client(new_id())
     order_id = (await shop.buy(buyer, "MUG-1", 3)).json["order_id"]
-    await eventually(lambda: shop.seen(), lambda seen: seen["shipping.created"] == 1)
-    await shop.turn_carrier(3601)
-    await shop.order_becomes(order_id, "shipped")
+    await shop.ship(order_id)
 
     refused = await buyer.post(f"/order/orders/{order_id}/cancel", {})
     assert refused.error == (409, "already_shipped")
@@ -169,9 +165,7 @@ async def test_cancelling_after_the_parcel_left_is_refused_and_a_return_is_the_w
 async def _sent_back(shop: Shop, buyer: Client) -> tuple[str, str]:
     """An order of three, two of them returned and refunded; its bank sends the money back. The return's id."""
     order_id = (await shop.buy(buyer, "MUG-1", 3, payment_method="pm_card_refundFail")).json["order_id"]
-    await eventually(lambda: shop.seen(), lambda seen: seen["shipping.created"] == 1)
-    await shop.turn_carrier(3601)
-    await shop.order_becomes(order_id, "shipped")
+    await shop.ship(order_id)
     body = {"items": [{"sku": "MUG-1", "quantity": 2}], "reason": "broken"}
     asked = await buyer.post(f"/order/orders/{order_id}/returns", body)
     await shop.staff.post(f"/order/returns/{asked.json['return_id']}/receive", {})
@@ -216,9 +210,7 @@ async def test_a_return_with_nothing_left_to_refund_ends_with_nothing(shop: Shop
     await shop.product("MUG-1", stock=10, price=700)
     buyer = shop.client(new_id())
     order_id = (await shop.buy(buyer, "MUG-1", 3)).json["order_id"]
-    await eventually(lambda: shop.seen(), lambda seen: seen["shipping.created"] == 1)
-    await shop.turn_carrier(3601)
-    await shop.order_becomes(order_id, "shipped")
+    await shop.ship(order_id)
     (payment,) = await shop.payments(order_id)
     await shop.staff.post(f"/payment/payments/{payment['id']}/refunds", {"amount": 1000, "reason": "late"})
     ends = []
@@ -242,9 +234,7 @@ async def test_whether_goods_are_sold_again_is_for_staff_to_say(shop: Shop) -> N
     await shop.product("MUG-1", stock=10)
     buyer = shop.client(new_id())
     order_id = (await shop.buy(buyer, "MUG-1", 3)).json["order_id"]
-    await eventually(lambda: shop.seen(), lambda seen: seen["shipping.created"] == 1)
-    await shop.turn_carrier(3601)
-    await shop.order_becomes(order_id, "shipped")
+    await shop.ship(order_id)
     path = f"/order/orders/{order_id}/returns"
 
     said = await buyer.post(path, {"items": [{"sku": "MUG-1", "quantity": 2, "restock": True}], "reason": "broken"})

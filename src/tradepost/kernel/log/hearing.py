@@ -1,13 +1,14 @@
 """What a service has yet to hear: who decides that nothing has come asks first whether something is on its way."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from tradepost.kernel.events import Fact
 from tradepost.kernel.log.clocks import Clocks, UnknownDatabase
 from tradepost.kernel.log.lag import Asked, waiting
 from tradepost.kernel.log.subscription import Group
 
-_PUBLISHED = """
+_PUBLISHED: Final = """
 SELECT id, key FROM "{source}".event WHERE key = ANY ($1::text[]) AND type = ANY ($2::text[])
 """
 

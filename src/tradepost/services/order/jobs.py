@@ -1,6 +1,6 @@
 """Timed work: unpaid orders end, and orders that should have gone on are seen."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from prometheus_client import Gauge
@@ -9,7 +9,7 @@ from tradepost.contracts.inventory import InventoryRejected, InventoryReserved
 from tradepost.contracts.payment import PaymentCaptured, PaymentFailed, PaymentRequiresAction
 from tradepost.kernel.clock import now
 from tradepost.kernel.events import Cause
-from tradepost.kernel.ids import first_id, new_id
+from tradepost.kernel.ids import LOWEST_ID, first_id, new_id
 from tradepost.kernel.service import Job
 from tradepost.kernel.telemetry import FIGURES
 from tradepost.services.order import commands, queries
@@ -42,7 +42,7 @@ SELECT DISTINCT key FROM parked WHERE "group" = 'order' AND key = ANY ($1::text[
 
 async def expire(desk: Desk) -> bool:
     """Cancel all orders that were not paid in time, and of which nothing is on its way or was set aside."""
-    moment, last = now(), first_id(datetime.fromtimestamp(0, UTC))
+    moment, last = now(), LOWEST_ID
     confirmed, paid = first_id(moment - CONFIRMED_IN), first_id(moment - PAID_IN)
     while due := [row["id"] for row in await desk.db.fetch(_DUE, last, confirmed, paid, ROUND)]:
         spared = await desk.unheard(due, *ANSWERS)

@@ -10,6 +10,7 @@ from tradepost.contracts.inventory import Shortage
 from tradepost.kernel.database import Database, Row, Tx
 from tradepost.kernel.errors import NotFound
 from tradepost.kernel.http.body import ListOf, ListQuery, page
+from tradepost.kernel.ids import LOWEST_ID
 from tradepost.kernel.paging import given, read_page
 from tradepost.services.order.domain.order import Failure, Status
 from tradepost.services.order.views import COLUMNS, Moment, OrderView, ReturnView, of_return, of_row
@@ -28,7 +29,6 @@ FROM return_ WHERE
 _RETURN: Final = f"{_RETURNS} return_.id = $1"
 _OF_ORDER: Final = f"{_RETURNS} order_id = $1 AND return_.id > $2 ORDER BY return_.id LIMIT $3"
 _BACKWARDS: Final = f"{_RETURNS} order_id = $1 AND return_.id < $2 ORDER BY return_.id DESC LIMIT $3"
-_FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 _OPEN: Final = "completed_at IS NULL AND cancelled_at IS NULL"  # as the index `orders_open` has it
 _CANCELLED: Final = "cancelled_at IS NOT NULL"  # as the index `orders_cancelled` has it
 # Requests from before the moment was noted count from the payment on. Earlier is not known, and they are over soon.
@@ -94,7 +94,7 @@ async def returns(
     if not await db.fetchval(_OWNED, order_id, user_id, everyones):
         raise NotFound("There is no such order.")
     backwards = query.ending_before is not None
-    cursor = query.ending_before or query.starting_after or _FIRST_ID
+    cursor = query.ending_before or query.starting_after or LOWEST_ID
     rows = await db.fetch(_BACKWARDS if backwards else _OF_ORDER, order_id, cursor, query.limit + 1)
     return page([of_return(row) for row in rows], query.limit, backwards=backwards)
 
