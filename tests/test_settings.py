@@ -60,6 +60,24 @@ def test_who_names_a_proxy_on_this_machine_is_reached_by_others() -> None:
     assert read({"HOST": "::1", "PORT": "8001"}).user.public_url == "http://[::1]:8001"
 
 
+def test_links_and_messages_are_sent_as_it_is_said() -> None:
+    for url in ("https://shop.test", "HTTP://shop.test:8080/mugs", "http://[::1]:8000", "https://m\u00fcller.test"):
+        assert read({"TRADEPOST_PUBLIC_URL": f"{url}/"}).user.public_url == url
+    for url in ("http://sms.test", "https://me:p%2Fw@sms.test:8443/send?key=1#2"):
+        assert read({"TRADEPOST_SMS_URL": url}).notification.sms_url == url
+    for sender in (
+        "shop@localhost",
+        "Shop & Co. <shop@shop.test>",
+        '"Shop, Inc." <shop@shop.test>',
+        "M\u00fcller <m@b.c>",
+    ):
+        settings = read({"TRADEPOST_MAIL_FROM": sender})
+        assert settings.user.sender == settings.notification.sender == sender
+    assert read({"TRADEPOST_MAIL_FROM": ""}).user.sender == read({}).user.sender == "shop@tradepost.local"
+    assert read({"TRADEPOST_SMS_URL": ""}).notification.sms_url is None
+    assert read({"HOST": "shop", "TRADEPOST_PUBLIC_URL": ""}).user.public_url == "http://shop:8000"
+
+
 def test_the_readme_has_every_setting() -> None:
     page = (Path(__file__).parents[1] / "README.md").read_text()
     rows = {name for row in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)}
@@ -89,6 +107,27 @@ def test_the_readme_has_every_setting() -> None:
         ({"TRADEPOST_ORDER_URLS": "http://10.0.0.1:port"}, "TRADEPOST_ORDER_URLS has 'http://10.0.0.1:port'; expected"),
         ({"TRADEPOST_ORDER_URLS": "http://[::1"}, "TRADEPOST_ORDER_URLS has .* expected http://host:port"),
         ({"TRADEPOST_ORDER_URLS": "http://shop:hush-hush@10.0.0.1:8001"}, "TRADEPOST_ORDER_URLS names a user"),
+        ({"TRADEPOST_PUBLIC_URL": "shop.test"}, "TRADEPOST_PUBLIC_URL is not of the form https://host/path or http://"),
+        ({"TRADEPOST_PUBLIC_URL": "ftp://shop.test"}, "TRADEPOST_PUBLIC_URL is not of the form https://"),
+        ({"TRADEPOST_PUBLIC_URL": "https:///mugs"}, "TRADEPOST_PUBLIC_URL is not of the form https://"),
+        ({"TRADEPOST_PUBLIC_URL": "https://shop.test:port"}, "TRADEPOST_PUBLIC_URL is not of the form https://"),
+        ({"TRADEPOST_PUBLIC_URL": "https://shop.test/?from=mail"}, r"PUBLIC_URL has '\?' in it; expected https://host"),
+        ({"TRADEPOST_PUBLIC_URL": "https://shop.test/#mugs"}, "TRADEPOST_PUBLIC_URL has '#' in it; expected"),
+        ({"TRADEPOST_PUBLIC_URL": "https://shop.test\n"}, r"TRADEPOST_PUBLIC_URL has '\\n' in it; expected"),
+        ({"TRADEPOST_SMS_URL": "smpp://me:hush-hush@sms.test"}, "TRADEPOST_SMS_URL is not of the form https://host"),
+        ({"TRADEPOST_SMS_URL": "https://?key=hush-hush"}, "TRADEPOST_SMS_URL is not of the form https://"),
+        ({"TRADEPOST_SMS_URL": "https://[sms.test?key=hush-hush"}, "TRADEPOST_SMS_URL is not of the form https://"),
+        ({"TRADEPOST_SMS_URL": "https://sms.test/?key=hush-hush\r\nx: y"}, r"TRADEPOST_SMS_URL has '\\r' in it"),
+        ({"TRADEPOST_SMS_URL": "https://sms.test /?key=hush-hush"}, "TRADEPOST_SMS_URL has ' ' in it"),
+        ({"TRADEPOST_MAIL_FROM": "shop"}, "TRADEPOST_MAIL_FROM is 'shop'; expected shop@example.org, Shop <shop@exam"),
+        ({"TRADEPOST_MAIL_FROM": "Shop <shop.test>"}, "TRADEPOST_MAIL_FROM is 'Shop <shop.test>'; expected"),
+        ({"TRADEPOST_MAIL_FROM": "Shop, Inc. <a@b.c>"}, 'MAIL_FROM is .*, "Shop, Inc." <shop@example.org>'),
+        ({"TRADEPOST_MAIL_FROM": "a@b.test, c@d.test"}, "TRADEPOST_MAIL_FROM is 'a@b.test, c@d.test'; expected"),
+        ({"TRADEPOST_MAIL_FROM": "shop@shop test"}, "TRADEPOST_MAIL_FROM is 'shop@shop test'; expected"),
+        ({"TRADEPOST_MAIL_FROM": "@shop.test"}, "TRADEPOST_MAIL_FROM is '@shop.test'; expected"),
+        ({"TRADEPOST_MAIL_FROM": "shop@shop..test"}, "TRADEPOST_MAIL_FROM is 'shop@shop..test'; expected"),
+        ({"TRADEPOST_MAIL_FROM": "Shop <a@b.c>\nBcc: d@e.f"}, r"MAIL_FROM is 'Shop <a@b.c>\\nBcc: d@e.f'; expected"),
+        ({"TRADEPOST_MAIL_FROM": "shop@shop.test\n"}, r"TRADEPOST_MAIL_FROM is 'shop@shop.test\\n'; expected"),
     ],
 )
 def test_what_cannot_be_used_is_told_by_name(variables: dict[str, str], told: str) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from tradepost.kernel.mail import sender_of
 from tradepost.kernel.settings_error import SettingsError as SettingsError
 
 DEFAULT_PACE: Final = "5,30"
@@ -110,7 +111,8 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     pick_up_s, delivery_s = _pace(environment.get("TRADEPOST_CARRIER_PACE", DEFAULT_PACE))
     host = environment.get("HOST", "127.0.0.1")
     proxies = _proxies(environment.get("TRADEPOST_TRUSTED_PROXIES", ""))
-    public_url = (environment.get("TRADEPOST_PUBLIC_URL") or _local_url(environment)).rstrip("/")
+    public_url = (_web_url(environment, "TRADEPOST_PUBLIC_URL", " ?#") or _local_url(environment)).rstrip("/")
+    sender = sender_of(environment.get("TRADEPOST_MAIL_FROM") or DEFAULT_SENDER)
     is_local = _is_loopback(host) and not proxies and _is_loopback(_parts(public_url).hostname or "")
     return Settings(
         host=host,
@@ -129,14 +131,14 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
             admin_password=environment.get("TRADEPOST_ADMIN_PASSWORD") or None,
             rate_limits=_one_of(environment, "TRADEPOST_RATE_LIMITS", ("on", "off")) == "on",
             smtp_url=environment.get("TRADEPOST_SMTP_URL") or None,
-            sender=environment.get("TRADEPOST_MAIL_FROM", DEFAULT_SENDER),
+            sender=sender,
             public_url=public_url,
         ),
         shipping=ShippingSettings(pick_up_s, delivery_s),
         notification=NotificationSettings(
             environment.get("TRADEPOST_SMTP_URL") or None,
-            environment.get("TRADEPOST_SMS_URL") or None,
-            environment.get("TRADEPOST_MAIL_FROM", DEFAULT_SENDER),
+            _web_url(environment, "TRADEPOST_SMS_URL", " "),
+            sender,
             mailbox=is_local,
         ),
     )
@@ -213,6 +215,19 @@ def _urls(service: str, text: str) -> tuple[str, ...]:
                 f"TRADEPOST_{service.upper()}_URLS has {url!r}; expected http://host:port, several with commas between"
             )
     return urls
+
+
+def _web_url(environment: Mapping[str, str], name: str, barred: str) -> str | None:
+    """None where it isn't set. Errors: SettingsError, which tells no password; in a query, too, there may be one."""
+    url = environment.get(name, "")
+    form = "https://host/path or http://host:port/path"
+    parts = _parts(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise SettingsError(f"{name} is not of the form {form}")
+    for character in url:  # `urlsplit` says nothing of line breaks
+        if character in barred or not character.isprintable():
+            raise SettingsError(f"{name} has {character!r} in it; expected {form}")
+    return url or None
 
 
 def _parts(url: str) -> SplitResult:

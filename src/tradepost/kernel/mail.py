@@ -1,7 +1,9 @@
-"""The mail server of the settings: its URL is taken apart here, for all who send mail."""
+"""The mail server of the settings, and who writes: both are taken apart here, for all who send mail."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import getaddresses
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -10,6 +12,8 @@ from tradepost.kernel.settings_error import SettingsError
 START_TLS: Final = {"smtp": None, "smtp+starttls": True, "smtps": False}  # None: if the server offers it
 PORT: Final = 25
 PORTS_WITH_LOGIN: Final = {"smtp": 587, "smtp+starttls": 587, "smtps": 465}
+
+_ADDRESS: Final = re.compile(r"[^\s@]+@[^\s@.]+(\.[^\s@.]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +61,15 @@ def mail_server_of(url: str) -> MailServer:
         use_tls=parts.scheme == "smtps",
         start_tls=START_TLS[parts.scheme],
     )
+
+
+def sender_of(text: str) -> str:
+    """`shop@example.org` or `Shop <shop@example.org>`, as it was given, in one line. Errors: SettingsError."""
+    addresses = [address for _, address in getaddresses([text])]
+    is_one = len(addresses) == 1 and _ADDRESS.fullmatch(addresses[0]) and addresses[0] in text
+    if not is_one or text.splitlines() != [text]:
+        raise SettingsError(
+            f"TRADEPOST_MAIL_FROM is {text!r}; expected shop@example.org, Shop <shop@example.org> or, with more than "
+            'letters in its name, "Shop, Inc." <shop@example.org>'
+        )
+    return text
