@@ -24,7 +24,7 @@ from tradepost.gateway.upstreams import NoInstances
 from tradepost.kernel import postgres
 from tradepost.kernel.brokers.opening import NoClient
 from tradepost.kernel.brokers.port import WrongBroker
-from tradepost.kernel.keys import UnusableKey
+from tradepost.kernel.keys import UnusableKey, usable
 from tradepost.kernel.log.clocks import UnknownDatabase
 from tradepost.kernel.log.ticks import Rebased
 from tradepost.kernel.migrate import MigrationError
@@ -90,7 +90,8 @@ class Backing:
 @contextmanager
 def backing(settings: Settings, names: Sequence[str], own: Sequence[str], *, embedded: bool) -> Iterator[Backing]:
     """The databases of the services of these `names`, of which `own` must be known; with `embedded`, the data folder is
-    ours, and a server runs in it where no other is set. Errors: PostgresError, SettingsError, HalfRestored."""
+    ours, and a server runs in it where no other is set. Errors: PostgresError, SettingsError, HalfRestored,
+    UnusableKey."""
     _refuse_half_restored(settings.data)
     for name in settings.databases.keys() | settings.urls.keys():
         if name not in names:
@@ -126,8 +127,10 @@ async def begin_again_without(backing: Backing) -> None:
 
 
 def _refuse_half_restored(data: Path) -> None:
-    """Errors: HalfRestored. The secret is the last that a restore moves in: with it, all is there."""
-    if (data / RESTORING).exists() and not (data / "secret").exists():
+    """Errors: HalfRestored, UnusableKey. The secret is the last that a restore moves in: with it, all is there."""
+    with usable(data):
+        is_half = (data / RESTORING).exists() and not (data / "secret").exists()
+    if is_half:
         raise HalfRestored(
             f"a restore into {data} is under way or was cut off: then run it again, or delete {data / RESTORING}"
         )

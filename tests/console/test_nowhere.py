@@ -62,6 +62,7 @@ ON_DATABASES: Final = [
     name for name in EXAMPLES if name not in (*ON_AN_INSTANCE, *BY_A_BROKER, "keys list", "keys rotate")
 ]
 RABBITMQ: Final = {"TRADEPOST_BROKER": "rabbitmq", "TRADEPOST_RABBITMQ_URL": "amqp://shop:hush@127.0.0.1:1/"}
+UNREADABLE: Final = "run this as the user that it belongs to, or restore it from a backup"
 ORDERS: Final = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 
 
@@ -191,6 +192,45 @@ def test_a_damaged_key_file_ends_the_start_and_is_named(
 
     for words in ("up", f"run {part}"):
         assert told(call(words, place, story.url, TRADEPOST_SECRET=SECRET)).startswith(f"{path} {why}")
+
+
+@pytest.mark.parametrize(
+    ("part", "file"),
+    [
+        ("user", "keys/signing-current.pem"),
+        ("user", "keys/signing-previous.pem"),
+        ("user", "keys/links.key"),
+        ("order", "keys/signing-current.pem"),
+        ("payment", "payment/webhook-secrets"),
+        ("shipping", "shipping/local.webhook-secret"),
+        ("order", "secret"),
+    ],
+)
+def test_a_key_file_that_cannot_be_read_ends_the_start_and_is_named(
+    place: Path, story: Story, part: str, file: str
+) -> None:
+    path = place / "data" / file
+    path.mkdir(parents=True)
+    secret = "" if file == "secret" else SECRET
+
+    for words in ("up", f"run {part}"):
+        line = told(call(words, place, story.url, TRADEPOST_SECRET=secret))
+        assert line == f"{path} can't be used (Is a directory): {UNREADABLE}"
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        *((name, "keys/signing-current.pem") for name in (*ON_AN_INSTANCE, "keys list", "keys rotate")),
+        *((name, "secret") for name in AS_A_SERVICE),
+    ],
+)
+def test_a_key_file_that_a_command_cannot_read_is_named(place: Path, told_once: Story, name: str, file: str) -> None:
+    path = place / "data" / file
+    path.mkdir(parents=True)
+
+    line = told(call(name, place, told_once.url, TRADEPOST_URL="http://127.0.0.1:1"))
+    assert line == f"{path} can't be used (Is a directory): {UNREADABLE}"
 
 
 @pytest.mark.parametrize("name", ON_AN_INSTANCE)

@@ -1,6 +1,7 @@
 """Signing keys survive a restart, stay private, and rotate without turning anybody away."""
 
 import base64
+import errno
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tradepost.kernel.auth import Signer, Verifier
-from tradepost.kernel.keys import CURRENT, Keys, jwks, keys_of, load_or_create_keys, rotate_keys
+from tradepost.kernel.keys import CURRENT, Keys, UnusableKey, jwks, keys_of, load_or_create_keys, rotate_keys, usable
 
 ISSUER = "http://tradepost.test"
 
@@ -84,3 +85,22 @@ def test_a_file_that_is_not_a_key_of_ours_is_refused(tmp_path: Path, other: str)
 
     with pytest.raises(ValueError, match=CURRENT):
         load_or_create_keys(tmp_path)
+
+
+@pytest.mark.parametrize("refused", ["exists", "mkdir", "read_bytes"])
+def test_what_the_system_keeps_from_us_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+    load_or_create_keys(tmp_path)
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, refused, refuse)
+    with pytest.raises(
+        UnusableKey, match=f"^{tmp_path}.* can't be used \\(Permission denied\\): run this as the user "
+    ):
+        load_or_create_keys(tmp_path)
+
+
+def test_a_full_disk_is_not_taken_for_a_key_that_is_kept_from_us(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="full"), usable(tmp_path):
+        raise OSError(errno.ENOSPC, "full")

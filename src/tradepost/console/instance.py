@@ -16,7 +16,7 @@ import msgspec
 from tradepost.console.trouble import Trouble
 from tradepost.kernel.auth import TTL_S, Signer
 from tradepost.kernel.clock import now
-from tradepost.kernel.keys import CURRENT, load_or_create_keys
+from tradepost.kernel.keys import has_keys, load_or_create_keys
 from tradepost.kernel.postgres import find_running, find_secret
 from tradepost.main import ISSUER, KEYS, SERVICES
 from tradepost.process import Whereabouts
@@ -83,7 +83,8 @@ def database_urls(settings: Settings) -> dict[str, str]:
 
 
 def secret_of(settings: Settings) -> str:
-    """The secret of the installation, which a command never makes. Errors: InstanceError, PostgresError."""
+    """The secret of the installation, which a command never makes. Errors: InstanceError, PostgresError,
+    UnusableKey."""
     found = settings.secret or find_secret(settings.data)
     if found is None:
         raise InstanceError(
@@ -95,8 +96,8 @@ def secret_of(settings: Settings) -> str:
 
 def staff_token(data: Path) -> str:
     """An administrator's token for ten minutes, signed with the private key in the data folder: whoever may read that
-    folder owns the installation anyway. Errors: InstanceError where there is no key."""
-    if not (data / KEYS / CURRENT).exists():
+    folder owns the installation anyway. Errors: InstanceError where there is no key, UnusableKey."""
+    if not has_keys(data / KEYS):
         hint = "set TRADEPOST_ADMIN_EMAIL and TRADEPOST_ADMIN_PASSWORD, or TRADEPOST_DATA to the folder of the instance"
         raise InstanceError(f"there are no keys in {data}: {hint}")
     key = load_or_create_keys(data / KEYS).current

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from tradepost import settings
 from tradepost.console.instance import InstanceError
 from tradepost.console.trouble import failing
-from tradepost.kernel.keys import CURRENT, PREVIOUS, load_or_create_keys, rotate_keys
+from tradepost.kernel.keys import CURRENT, PREVIOUS, has_keys, load_or_create_keys, rotate_keys
 from tradepost.main import KEYS
 
 EXAMPLES: Final = """Examples:
@@ -67,7 +67,7 @@ def _opened() -> Iterator[Path]:
     """The folder of an instance's keys. Errors: SystemExit, told in one line."""
     with failing():
         folder = settings.read().data / KEYS
-        if not (folder / CURRENT).exists():
+        if not has_keys(folder):
             raise InstanceError(f"there are no keys in {folder}: set TRADEPOST_DATA to the folder of the instance")
         yield folder
 

@@ -32,8 +32,7 @@ class KeySource(Protocol):
 
 
 class Folder:
-    """The keys in the data folder, the first of which is made where there is none. Errors: ValueError for a file that
-    isn't a key."""
+    """The keys in the data folder, the first of which is made where there is none. Errors: UnusableKey."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,10 +1,12 @@
 """The signing keys of access tokens: their files, their rotation, and the public part that others check with."""
 
+import errno
 import hashlib
 import os
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +23,21 @@ COORDINATE: Final = 32  # bytes, on P-256
 
 class UnusableKey(ValueError):
     """A file of keys or secrets can't be used; the message is one line that names it."""
+
+
+@contextmanager
+def usable(path: Path) -> Iterator[None]:
+    """What the system refuses to do with `path`, a file or folder of keys or secrets, becomes an UnusableKey; a full
+    disk stays what it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UnusableKey(
+            f"{error.filename or path} can't be used ({error.strerror}): "
+            "run this as the user that it belongs to, or restore it from a backup"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +62,21 @@ class Keys:
         return {key.kid: key.public for key in (self.current, self.previous) if key is not None}
 
 
+def has_keys(folder: Path) -> bool:
+    """Whether there are any in `folder`. Errors: UnusableKey."""
+    with usable(folder):
+        return (folder / CURRENT).exists()
+
+
 def load_or_create_keys(folder: Path) -> Keys:
     """The keys in `folder`, the first of which is made when there is none; of several processes that start at once
-    one makes it. Errors: UnusableKey when a file isn't a P-256 key."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (folder / CURRENT).exists():
-        fresh = _write_beside(folder / CURRENT, _new_pem())
-        try:
-            os.link(fresh, folder / CURRENT)
-        except FileExistsError:
-            pass  # another process was quicker, and its key is the one
-        finally:
-            fresh.unlink()
-    previous = folder / PREVIOUS
-    return Keys(_read(folder / CURRENT), _read(previous) if previous.exists() else None)
+    one makes it. Errors: UnusableKey when a file can't be read, or isn't a P-256 key."""
+    with usable(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (folder / CURRENT).exists():
+            _create(folder / CURRENT)
+        previous = folder / PREVIOUS
+        return Keys(_read(folder / CURRENT), _read(previous) if previous.exists() else None)
 
 
 def rotate_keys(folder: Path) -> Keys:
@@ -99,6 +117,16 @@ def _new_pem() -> bytes:
     return ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+def _create(path: Path) -> None:
+    fresh = _write_beside(path, _new_pem())
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        pass  # another process was quicker, and its key is the one
+    finally:
+        fresh.unlink()
 
 
 def _read(path: Path) -> SigningKey:

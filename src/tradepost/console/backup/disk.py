@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tradepost.console.backup.manifest import FOLDERS, SECRET
+from tradepost.kernel.keys import usable
 
 PRIVATE: Final = 0o600
 PRIVATE_FOLDER: Final = 0o700
@@ -20,9 +21,12 @@ def secret_files(data: Path) -> Iterator[Path]:
 
 
 def copy_secrets(source: Path, target: Path, secret: str | None = None) -> None:
-    """Copy them to another folder, readable by us alone. `secret` is the installation's where the folder has none."""
+    """Copy them to another folder, readable by us alone. `secret` is the installation's where the folder has none.
+    Errors: UnusableKey."""
     for path in secret_files(source):
-        _write(target / path, (source / path).read_bytes())
+        with usable(source / path):
+            content = (source / path).read_bytes()
+        _write(target / path, content)
     if secret is not None and not (target / SECRET).exists():
         _write(target / SECRET, secret.encode())
 

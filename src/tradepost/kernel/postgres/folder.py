@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from tradepost.kernel.keys import usable
 from tradepost.kernel.postgres.account import Account
 from tradepost.kernel.postgres.errors import PostgresError, told_in_one_line
 
@@ -58,24 +59,27 @@ class InstanceLock:
 
 
 def read_secret(data: Path) -> str:
-    """64 hexadecimal digits, made at the first start; whatever needs a key derives it from them."""
+    """64 hexadecimal digits, made at the first start; whatever needs a key derives it from them. Errors: those of
+    `find_secret`."""
     found = find_secret(data)
     if found is not None:
         return found
-    data.mkdir(mode=0o711, parents=True, exist_ok=True)
-    _write_private(data / "secret", secrets.token_hex(32))
-    return (data / "secret").read_text()
+    with usable(data):
+        data.mkdir(mode=0o711, parents=True, exist_ok=True)
+        _write_private(data / "secret", secrets.token_hex(32))
+        return (data / "secret").read_text()
 
 
 def find_secret(data: Path) -> str | None:
-    """The secret as `read_secret` has it, None where none was made yet. Errors: PostgresError when it is damaged, or
-    gone while there is a database that only it opens."""
+    """The secret as `read_secret` has it, None where none was made yet. Errors: UnusableKey when it can't be read,
+    PostgresError when it is damaged, or gone while there is a database that only it opens."""
     path = data / "secret"
-    if not path.exists():
+    with usable(path):
+        secret = path.read_text(errors="replace") if path.exists() else None
+    if secret is None:
         if (data / "postgres").exists():
             raise PostgresError(f"{path} is missing, and only it opens {data / 'postgres'}: restore it from a backup")
         return None
-    secret = path.read_text()
     if not re.fullmatch(r"[0-9a-f]{64}", secret):
         raise PostgresError(f"{path} is damaged: restore it from a backup")
     return secret

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tradepost.kernel.errors import Unauthenticated
-from tradepost.kernel.keys import UnusableKey
+from tradepost.kernel.keys import UnusableKey, usable
 
 ID: Final = "webhook-id"
 TIMESTAMP: Final = "webhook-timestamp"
@@ -34,12 +34,14 @@ class InvalidSignature(Unauthenticated):
 def load_secrets(file: Path) -> tuple[bytes, ...]:
     """The secrets in `file`, one `whsec_...` a line, the newest first; the first two count. The file is made when there
     is none; of several processes that start at once one makes it. To rotate, put a new line on top.
-    Errors: UnusableKey when it holds no secret."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not file.exists():
-        _create(file)
+    Errors: UnusableKey when it can't be read, or holds no secret."""
+    with usable(file):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not file.exists():
+            _create(file)
+        content = file.read_bytes()
     try:
-        lines = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+        lines = [line.strip() for line in content.decode().splitlines() if line.strip()]
         found = tuple(b64decode(line.removeprefix(_PREFIX), validate=True) for line in lines[:ACTIVE_SECRETS])
     except ValueError as error:
         raise UnusableKey(f"{file} holds a webhook secret that is not `{_PREFIX}` and base64") from error

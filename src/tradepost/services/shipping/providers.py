@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from tradepost.kernel.errors import Malformed, Unauthenticated
 from tradepost.kernel.http.decoding import decode_json
-from tradepost.kernel.keys import UnusableKey
+from tradepost.kernel.keys import UnusableKey, usable
 from tradepost.services.shipping.domain.shipment import LOCAL, CarrierReport, Report, Status
 
 TOLERANCE_S: Final = 300
@@ -68,12 +68,14 @@ def sign(secret: bytes, webhook_id: str, timestamp: str, body: bytes) -> str:
 
 def load_or_create_secret(folder: Path, carrier: str) -> bytes:
     """The carrier's secret from `folder`, made when there is none; only we can read its file. Errors: UnusableKey."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{carrier}.webhook-secret"
-    if not path.exists():
-        _create(path, SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode() + "\n")
+    with usable(path):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _create(path, SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode() + "\n")
+        content = path.read_bytes()
     try:
-        return base64.b64decode(path.read_text().strip().removeprefix(SECRET_PREFIX), validate=True)
+        return base64.b64decode(content.decode().strip().removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, UnicodeDecodeError) as error:
         raise UnusableKey(f"{path} does not hold `{SECRET_PREFIX}` and base64") from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tradepost.kernel.auth import Signer
-from tradepost.kernel.keys import UnusableKey, jwks, load_or_create_keys
+from tradepost.kernel.keys import UnusableKey, jwks, load_or_create_keys, usable
 from tradepost.kernel.mail import mail_server_of
 from tradepost.kernel.service import Room
 from tradepost.services.user.commands.first_admin import ensure_admin
@@ -48,21 +48,26 @@ async def open_desk(room: Room) -> AsyncIterator[Desk]:
 
 def load_or_create_key(path: Path) -> bytes:
     """A secret of 256 bits in a file that only we may read; of several processes that start at once one makes it.
-    Errors: UnusableKey when the file is damaged."""
-    if not path.exists():
-        fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(SECRET_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            pass  # another process was quicker, and its key is the one
-        finally:
-            fresh.unlink()
-    key = path.read_bytes()
+    Errors: UnusableKey when the file can't be read, or is damaged."""
+    with usable(path):
+        if not path.exists():
+            _create(path)
+        key = path.read_bytes()
     if len(key) != SECRET_BYTES:
         raise UnusableKey(f"{path} is damaged; without it open links don't work, so remove it and start again")
     return key
+
+
+def _create(path: Path) -> None:
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(SECRET_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        pass  # another process was quicker, and its key is the one
+    finally:
+        fresh.unlink()
