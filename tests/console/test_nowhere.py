@@ -1,5 +1,6 @@
 """Commands that can't do their work: one line says why, and nothing is left behind."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -231,6 +232,17 @@ def test_a_key_file_that_a_command_cannot_read_is_named(place: Path, told_once: 
 
     line = told(call(name, place, told_once.url, TRADEPOST_URL="http://127.0.0.1:1"))
     assert line == f"{path} can't be used (Is a directory): {UNREADABLE}"
+
+
+@pytest.mark.parametrize("name", ON_AN_INSTANCE)
+def test_an_instance_whose_whereabouts_cannot_be_read_is_none(
+    place: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert told(call(name, place)).startswith(f"no Tradepost runs on {place / 'data'}: start `tradepost up`, or set ")
 
 
 @pytest.mark.parametrize("name", ON_AN_INSTANCE)

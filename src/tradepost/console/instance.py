@@ -6,6 +6,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -122,9 +123,8 @@ def log_in(url: str, email: str, password: str) -> str:
 def _url_in(data: Path) -> str:
     try:
         found = msgspec.json.decode((data / "run" / "gateway.json").read_bytes(), type=Whereabouts)
-        os.kill(found.pid, 0)
-    except PermissionError:
-        pass  # it lives, as another user
+        with suppress(PermissionError):  # it lives, as another user
+            os.kill(found.pid, 0)
     except (OSError, msgspec.DecodeError):
         hint = "start `tradepost up`, or set TRADEPOST_URL or TRADEPOST_DATA"
         raise InstanceError(f"no Tradepost runs on {data}: {hint}") from None
