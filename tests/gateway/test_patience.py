@@ -2,8 +2,13 @@
 
 import asyncio
 import gc
+import json
+import os
+import subprocess
+import sys
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,12 +17,37 @@ from uvicorn.server import ServerState
 
 from tests.gateway.test_protocol import Transport, turn
 from tests.patience import PATIENCE_S
-from tradepost.gateway import protocol, server
+from tradepost.gateway import protocol, refusing, server
 from tradepost.gateway.protocol import BODY_S, HEAD_LIMIT, HEAD_S, PAUSE_S, SLOWEST, STILL_S, UNREAD_S
+from tradepost.gateway.refusing import TOLD_EVERY_S, Ration
 from tradepost.gateway.server import KEEP_ALIVE_S, Server, listen
 from tradepost.gateway.wire import Message, Receive, Send
+from tradepost.kernel.telemetry import FIGURES
 
+NO_CALL = b"no call at all\r\n\r\n"
+STRANGERS = """
+import asyncio
+from tests.gateway.test_patience import NO_CALL, Client
+from tradepost.kernel.telemetry import set_up_logs
+
+async def come():
+    for _ in range(5):
+        await Client().send(NO_CALL)
+
+set_up_logs()
+asyncio.run(come())
+"""
 POST = b"POST /orders HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first line of each test is logged."""
+    monkeypatch.setattr(refusing, "_lines", Ration(TOLD_EVERY_S))
+
+
+def counted(status: str) -> float:
+    return FIGURES.get_sample_value("tradepost_refused_early_total", {"status": status}) or 0.0
 
 
 class Client(Transport):
@@ -333,7 +363,7 @@ async def test_a_server_that_stops_does_not_wait_for_a_body() -> None:
         ([POST.replace(b"\r\n\r\n", b"\r\nx-request-id: r-1\r\n\r\n") % 5, b"hel"], 408, "request_timeout", "/orders"),
         ([b"GET / HTTP/1.1\r\nhost: here\r\n"], 408, "request_timeout", None),
         ([b"GET / HTTP/1.1\r\nx: ", b"x" * 70_000], 431, "head_too_large", None),
-        ([b"no call at all\r\n\r\n"], 400, "malformed_request", None),
+        ([NO_CALL], 400, "malformed_request", None),
     ],
 )
 async def test_who_is_given_up_is_told_as_everybody_is(
@@ -354,6 +384,42 @@ async def test_who_is_given_up_is_told_as_everybody_is(
     assert (headers["content-length"], headers["connection"]) == (str(len(body)), "close")
     assert headers["traceparent"].startswith("00-")
     assert problem["request_id"] in capsys.readouterr().out
+
+
+async def test_who_is_refused_again_and_again_is_counted_and_does_not_fill_the_disk(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, clock = counted("400"), iter((0.0, 0.1, 0.9, 1.1, 1.2, 3.0))
+    monkeypatch.setattr(refusing, "monotonic", lambda: next(clock))
+    for _ in range(6):
+        client = Client()
+        await client.send(NO_CALL)
+        assert client.answers == [b"400 Bad Request"]
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rpartition("left_out=")[2][0] for line in lines] == ["0", "2", "1"]
+    assert counted("400") - before == 6
+
+
+async def test_of_a_long_path_the_log_has_the_beginning(capsys: pytest.CaptureFixture[str]) -> None:
+    client = Client()
+    await client.send(POST.replace(b"/orders", b"/" + b"o" * 60_000) % 5)
+    assert client.after(BODY_S + 5) == "closed"
+
+    assert b"o" * 60_000 in client.sent[-1]
+    assert len(capsys.readouterr().out) < 500
+
+
+def test_the_library_has_nothing_to_add_about_strangers() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGERS],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    assert {json.loads(line)["event"] for line in done.stderr.splitlines()} == {"refused_early"}
 
 
 async def test_more_silent_clients_than_there_are_places_stop_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

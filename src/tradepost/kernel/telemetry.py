@@ -24,7 +24,11 @@ JOB_FAILURES: Final = Counter(
     ["name"],  # not `job`, which Prometheus calls the target
     registry=FIGURES,
 )
-QUIET: Final = ("uvicorn", "asyncio", "aiohttp.access")  # heard from WARNING on
+QUIET: Final = {  # heard from there on
+    "uvicorn": logging.ERROR,  # it warns of each client that speaks no HTTP
+    "asyncio": logging.WARNING,
+    "aiohttp.access": logging.WARNING,
+}
 
 
 def set_up_logs() -> None:
@@ -44,8 +48,8 @@ def set_up_logs() -> None:
     formatted = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendered()]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=formatted, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=LEVEL, force=True)
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in QUIET.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def _rendered() -> list[Any]:
