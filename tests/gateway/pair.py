@@ -94,13 +94,14 @@ class Pair:
     goods: Desk
     shelf: Desk
     signer: Signer
+    verifiers: list[Verifier]  # of the gateway, and of services apart
 
     @property
     def anyone(self) -> Client:
         return Client(self.gateway)
 
-    def as_(self, user_id: str) -> Client:
-        token = self.signer.issue(user_id, ["customer"], [], None, now())
+    def as_(self, user_id: str, session_id: str | None = None) -> Client:
+        token = self.signer.issue(user_id, ["customer"], [], session_id, now())
         return Client(self.gateway, {"authorization": f"Bearer {token}"})
 
 
@@ -125,7 +126,7 @@ def open_pair(key: SigningKey, *, limited: bool = True, proxies: Proxies | None 
         "shelf": build(SHELF, shelf, no_database, verifier),
     }
     gateway = Gateway(routes, apps, verifier, limited=limited, proxies=proxies)
-    return Pair(gateway, routes, goods, shelf, Signer(key.private_pem, key.kid, ISSUER))
+    return Pair(gateway, routes, goods, shelf, Signer(key.private_pem, key.kid, ISSUER), [verifier])
 
 
 @asynccontextmanager
@@ -145,4 +146,5 @@ async def open_pair_apart(key: SigningKey, *, proxies: Proxies | None = None) ->
         upstreams = await stack.enter_async_context(open_upstreams(services, urls, session, seal))
         remote = {one.service.name: one for one in upstreams}
         pair.gateway = Gateway(pair.routes, remote, verifier, proxies=proxies)
+        pair.verifiers = [verifier]
         yield pair

@@ -251,6 +251,21 @@ def test_a_revoked_user_can_log_in_again_in_the_same_second(signer: Signer, veri
     assert not refused(verifier, signer.issue("u-2", [], [], "s-3", NOW))
 
 
+def test_who_watches_a_session_hears_of_its_end_and_not_of_that_of_its_token(
+    signer: Signer, verifier: Verifier, clock: Clock
+) -> None:
+    has_ended, has_another = (verifier.watch(signer.issue("u-1", [], [], name, NOW)) for name in ("s-1", "s-2"))
+    clock.now += auth.TTL_S + auth.LEEWAY_S
+    before = has_ended()
+    verifier.revoke(session_id="s-1")
+    of_one = has_ended(), has_another()
+    verifier.revoke(user_id="u-1")
+
+    assert (before, of_one, has_another()) == (False, (True, False), True)
+    with pytest.raises(Unauthenticated):
+        verifier.watch(signer.issue("u-1", [], [], "s-1", NOW))
+
+
 def test_revocations_are_kept_for_as_long_as_a_token_can_live(verifier: Verifier, clock: Clock) -> None:
     verifier.revoke(session_id="s-1", user_id="u-1")
     clock.now += auth.TTL_LIMIT_S + auth.LEEWAY_S

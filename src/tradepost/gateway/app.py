@@ -1,7 +1,7 @@
 """The gateway as an ASGI application in front of the services' own: every call passes here, so it is kept lean."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from time import monotonic, perf_counter
 from typing import Any, Final
@@ -22,6 +22,7 @@ from tradepost.gateway.proxies import Proxies
 from tradepost.gateway.refusing import refuse
 from tradepost.gateway.routes import Route, Routes
 from tradepost.gateway.seal import Seal
+from tradepost.gateway.streams import Stream
 from tradepost.gateway.wire import Headers, Message, Receive, Send, end_to_end
 from tradepost.kernel.auth import Verifier
 from tradepost.kernel.errors import Malformed, NotFound, Refusal, Unauthenticated
@@ -127,7 +128,8 @@ class Gateway:
             await app(passed, receive, send)
             return
         with self._shares.one(self._caller(route.endpoint.rate, headers, scope)) if self._limiters else nullcontext():
-            await app(passed, _until(self._stopping, receive), send)
+            stream = Stream(receive, send, self._stopping, self._session(headers))
+            await app(passed, stream.receive, stream.send)
 
     def _limit(self, route: Route, headers: Headers, scope: Message, added: Headers) -> None:
         rate = route.endpoint.rate
@@ -141,15 +143,33 @@ class Gateway:
 
     def _caller(self, rate: Rate, headers: Headers, scope: Message) -> str:
         """The token's subject, or the address of who has no good token or is about to get one."""
-        if rate is not Rate.SIGN_IN:
-            for name, value in headers:
-                if name == b"authorization" and value[:7].lower() == BEARER:
-                    try:
-                        return self._verifier.verify(value[7:].decode("latin-1").strip(" ")).user_id
-                    except Unauthenticated:
-                        break
+        token = None if rate is Rate.SIGN_IN else _bearer(headers)
+        if token is not None:
+            try:
+                return self._verifier.verify(token).user_id
+            except Unauthenticated:
+                pass
         client = scope.get("client")
         return network_of(client[0]) if client else ""
+
+    def _session(self, headers: Headers) -> Callable[[], bool]:
+        """Tells from now on whether the caller's session has ended; who has no good token has none."""
+        token = _bearer(headers)
+        try:
+            return self._verifier.watch(token) if token is not None else _never
+        except Unauthenticated:
+            return _never
+
+
+def _bearer(headers: Headers) -> str | None:
+    for name, value in headers:
+        if name == b"authorization" and value[:7].lower() == BEARER:
+            return value[7:].decode("latin-1").strip(" ")
+    return None
+
+
+def _never() -> bool:
+    return False
 
 
 def _cleaned(headers: Headers) -> Headers:
@@ -161,18 +181,3 @@ def _joined(headers: Headers, added: Headers) -> Headers:
     """The service's headers and ours, of which the service may have set the key already."""
     present = {name for name, _ in headers}
     return [*headers, *(pair for pair in added if pair[0] not in present)]
-
-
-def _until(stopping: asyncio.Event, receive: Receive) -> Receive:
-    """`receive` for which the client is gone as soon as we stop."""
-
-    async def receive_or_stop() -> Message:
-        coming, stop = asyncio.ensure_future(receive()), asyncio.ensure_future(stopping.wait())
-        try:
-            await asyncio.wait((coming, stop), return_when=asyncio.FIRST_COMPLETED)
-            return coming.result() if coming.done() else {"type": "http.disconnect"}
-        finally:
-            coming.cancel()
-            stop.cancel()
-
-    return receive_or_stop

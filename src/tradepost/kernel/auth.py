@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Final, Literal, NamedTuple
 
 import jwt
@@ -111,6 +112,14 @@ class Verifier:
 
     def verify(self, token: str) -> Caller:
         """Who holds `token`. Errors: Unauthenticated `invalid_token`."""
+        return self._verified(token).caller
+
+    def watch(self, token: str) -> Callable[[], bool]:
+        """Tells from now on whether the session of `token` was ended; that the token becomes too old is no end.
+        Errors: Unauthenticated `invalid_token`."""
+        return partial(self._is_revoked, self._verified(token))
+
+    def _verified(self, token: str) -> _Verified:
         now = self._clock()
         if len(token) > TOKEN_LIMIT:
             raise _invalid("too long")
@@ -123,7 +132,7 @@ class Verifier:
             self._cache.move_to_end(digest)
         if self._is_revoked(verified):
             raise _invalid("revoked")
-        return verified.caller
+        return verified
 
     def revoke(self, *, session_id: str | None = None, user_id: str | None = None) -> None:
         """From now on refuse the tokens of a session, or those that the user has got so far."""

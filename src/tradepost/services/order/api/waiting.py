@@ -20,7 +20,8 @@ LOOK_S: Final = 5.0  # longest between two looks, should a wake-up be lost
 
 
 async def stream_order(request: Request[None, None], desk: Desk) -> Streamed:
-    """Server-sent events: the order's state now, and at each change until it is final."""
+    """Server-sent events: the order's state now, and at each change until it is final, for ten minutes at most. The
+    gateway ends it within seconds after the caller's session was ended, but not since the token becomes too old."""
     fate = await mine(request.path["order_id"], request.caller, desk)
     return Streamed(_states(desk, fate.view.id), "text/event-stream", headers={"Cache-Control": "no-store"})
 
