@@ -2,14 +2,15 @@
 then the latency of placing at half of it. In an open loop: orders are due whatever the server does.
 
 A first burst says what to try. Lag is bounded when at the end of the time as many orders wait for their fate as in its
-middle, give or take two seconds' worth, and nearly all answers are orders; else 10 % less is tried.
+middle, give or take two seconds' worth, and so of those that have not arrived yet, and nearly all answers are orders;
+else 10 % less is tried.
 
 python -m bench.saga [--quick] [--runs 3]
 """
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,15 +27,19 @@ TRIES: Final = 6
 WORTH_S: Final = 2.0
 PLACED: Final = 0.99  # of what was due
 LOOK_S: Final = 1.0
+LOOKS: Final = 10  # at those that wait for their fate, until the next at all that have not arrived
+
+Waiting = list[tuple[float, int]]  # at that second of the wall clock so many orders
 
 
 @dataclass
 class Steady:
-    """Orders at a rate. `waiting` are the unsettled ones, second by second of the wall clock."""
+    """Orders at a rate. `waiting` are the unsettled ones, `unfinished` those that have not arrived yet."""
 
     rate: float
     outcome: load.Outcome
-    waiting: Sequence[tuple[float, int]]
+    waiting: Waiting
+    unfinished: Waiting
 
     @property
     def placed(self) -> int:
@@ -42,25 +47,32 @@ class Steady:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether what is settled keeps up with what is placed."""
-        thirds = self._waiting(1 / 3, 2 / 3), self._waiting(2 / 3, 1)
-        grows = max(thirds[1]) > max(thirds[0]) + WORTH_S * self.rate
-        return not grows and self.placed >= PLACED * self.rate * self.outcome.seconds
+        """Whether what is settled, and what arrives, keep up with what is placed."""
+        is_all = self.placed >= PLACED * self.rate * self.outcome.seconds
+        return is_all and not self._grows(self.waiting) and not self._grows(self.unfinished)
 
     @property
     def most_waiting(self) -> int:
-        return max(self._waiting(0, 1))
+        return max(self._between(self.waiting, 0, 1))
 
-    def _waiting(self, first: float, last: float) -> list[int]:
+    @property
+    def most_unfinished(self) -> int:
+        return max(self._between(self.unfinished, 0, 1))
+
+    def _grows(self, waiting: Waiting) -> bool:
+        thirds = self._between(waiting, 1 / 3, 2 / 3), self._between(waiting, 2 / 3, 1)
+        return max(thirds[1]) > max(thirds[0]) + WORTH_S * self.rate
+
+    def _between(self, waiting: Waiting, first: float, last: float) -> list[int]:
         began, seconds = self.outcome.began, self.outcome.seconds
-        found = [n for at, n in self.waiting if began + first * seconds <= at <= began + last * seconds]
+        found = [n for at, n in waiting if began + first * seconds <= at <= began + last * seconds]
         return found or [0]
 
 
 def hold(shop: Shop, rate: float, seconds: float) -> Steady:
     """Orders at this rate for so long, and until all are settled."""
     began = time.time()
-    with _watching(shop, began) as waiting:
+    with _watching(shop, began) as watcher:
         plan = load.Plan(
             shop.ports,
             shop.orders(),
@@ -73,7 +85,7 @@ def hold(shop: Shop, rate: float, seconds: float) -> Steady:
         )
         outcome = load.run(plan)
     shop.settle(began)
-    return Steady(rate, outcome, waiting)
+    return Steady(rate, outcome, watcher.waiting, watcher.unfinished)
 
 
 def sustained(shop: Shop, size: Size, start: float) -> Steady:
@@ -93,7 +105,10 @@ def sustained(shop: Shop, size: Size, start: float) -> Steady:
 
 def told(steady: Steady) -> str:
     bounded = "bounded" if steady.is_bounded else "not bounded"
-    return f"{steady.placed} placed, at most {steady.most_waiting} waited, lag {bounded}"
+    return (
+        f"{steady.placed} placed, at most {steady.most_waiting} waited and {steady.most_unfinished} were on their way, "
+        f"lag {bounded}"
+    )
 
 
 def measure(size: Size) -> list[Figure]:
@@ -105,7 +120,11 @@ def measure(size: Size) -> list[Figure]:
         shop.settle()  # or placing would be measured behind what is still being delivered
         half = hold(shop, steady.rate / 2, size.of(60, 8))
     cpu = {name: steady.outcome.cpu_us(name) for name in ("application", "postgres")}
-    beside = {"seconds": steady.outcome.seconds, "most_waiting": steady.most_waiting}
+    beside = {
+        "seconds": steady.outcome.seconds,
+        "most_waiting": steady.most_waiting,
+        "most_unfinished": steady.most_unfinished,
+    }
     p50, p99 = (load.percentile(half.outcome.took, share) * 1000 for share in (0.5, 0.99))
     longest = max(half.outcome.took) * 1000
     return [
@@ -120,21 +139,26 @@ class _Watcher:
     shop: Shop
     since: float
     stop: threading.Event = field(default_factory=threading.Event)
-    seen: list[tuple[float, int]] = field(default_factory=list)
+    waiting: Waiting = field(default_factory=list)
+    unfinished: Waiting = field(default_factory=list)
 
     def run(self) -> None:
+        """What of the last minute's orders waits, and now and then what of all has not arrived."""
         while not self.stop.wait(LOOK_S):
-            self.seen.append((time.time(), self.shop.counts(max(self.since, time.time() - 60)).unsettled))
+            is_of_all = len(self.waiting) % LOOKS == 0
+            counts = self.shop.counts(self.since if is_of_all else max(self.since, time.time() - 60))
+            self.waiting.append((time.time(), counts.unsettled))
+            if is_of_all:
+                self.unfinished.append((time.time(), counts.unfinished))
 
 
 @contextmanager
-def _watching(shop: Shop, since: float) -> Iterator[list[tuple[float, int]]]:
-    """What of the last minute's orders waits, second by second."""
+def _watching(shop: Shop, since: float) -> Iterator[_Watcher]:
     watcher = _Watcher(shop, since)
     thread = threading.Thread(target=watcher.run)
     thread.start()
     try:
-        yield watcher.seen
+        yield watcher
     finally:
         watcher.stop.set()
         thread.join()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,7 +19,7 @@ import pytest
 from tests.patience import PATIENCE_S
 from tests.postgres_fixture import data_of
 from tradepost.kernel import postgres
-from tradepost.kernel.postgres import PostgresError, installation
+from tradepost.kernel.postgres import PostgresError, installation, memory
 from tradepost.kernel.postgres.processes import cluster_name, send, server_processes, title
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops its privileges")
@@ -452,3 +452,26 @@ def test_test_workers_share_one_server_that_ends_with_the_last_of_them(tmp_path:
     while data.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not data.exists()
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "limits", "buffers"),
+    [
+        (24_000, (), "1024MB"),
+        (4_096, (), "512MB"),
+        (512, (), "128MB"),
+        (24_000, ("max", "2147483648"), "256MB"),
+        (4_096, ("max", "9223372036854771712"), "512MB"),
+    ],
+    ids=["a server", "a laptop", "a small one", "a container", "version 1 without a limit"],
+)
+def test_pages_take_an_eighth_of_the_memory_that_we_may_use(
+    memory_mb: int, limits: Sequence[str], buffers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"limit-{at}" for at in range(len(limits))]
+    for path, limit in zip(paths, limits, strict=True):
+        path.write_text(f"{limit}\n")
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": memory_mb * 256}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(memory, "_LIMITS", [*paths, tmp_path / "missing"])
+    assert memory.shared_buffers() == buffers

@@ -1,5 +1,5 @@
 """While a crowd waits at the door, what is behind it goes one by one, little at once, and rests until it is late;
-beside a throng two by two, and no less than ever once it is late."""
+beside a throng two by two, and no less than ever once it is late. What nobody waits for gives way to what is late."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tests.patience import PATIENCE_S
 from tradepost.kernel import right_of_way
 from tradepost.kernel.clock import now
 from tradepost.kernel.log.batch import PIECE_EVENTS
-from tradepost.kernel.right_of_way import ABREAST, CROWD, FEW, LATE_S, REST, TOO_LATE_S, RightOfWay
+from tradepost.kernel.right_of_way import ABREAST, CROWD, FEW, HURRY_S, LATE_S, REST, TOO_LATE_S, RightOfWay
 from tradepost.kernel.tasks import end
 
 PIECE_S = 0.02
@@ -21,11 +21,11 @@ PIECE_S = 0.02
 class Yard:
     """Counts who is at work at once."""
 
-    def __init__(self, way: RightOfWay) -> None:
-        self.way, self.at_work, self.most, self.done = way, 0, 0, 0
+    def __init__(self, way: RightOfWay, *, hurried: bool = True) -> None:
+        self.way, self.hurried, self.at_work, self.most, self.done = way, hurried, 0, 0, 0
 
     async def piece(self) -> None:
-        async with self.way.behind():
+        async with self.way.behind(hurried=self.hurried):
             self.at_work += 1
             self.most = max(self.most, self.at_work)
             await asyncio.sleep(PIECE_S)
@@ -50,6 +50,13 @@ def thronged() -> Yard:
     yard = crowded()
     yard.way.overflow()
     return yard
+
+
+def told(late_s: float, *, hurried: bool = True) -> Yard:
+    """Without a crowd; nobody waits for what it does. One worker has told how late it is."""
+    way = RightOfWay()
+    way.tell("worker", now() - timedelta(seconds=late_s), hurried=hurried)
+    return Yard(way, hurried=False)
 
 
 async def test_without_a_crowd_all_work_at_once() -> None:
@@ -147,3 +154,54 @@ async def test_a_piece_that_fails_lets_the_next_one_go_at_once(monkeypatch: pyte
             with pytest.raises(ValueError, match="at fault"):
                 async with way.behind():
                     raise ValueError("at fault")
+
+
+async def test_what_nobody_waits_for_gives_way_to_what_is_late() -> None:
+    yard = told(HURRY_S)
+    took = await yard.pieces(3)
+    assert yard.most == 1
+    assert yard.done == 3
+    assert took >= 2 * PIECE_S * REST
+    assert yard.way.at_once == PIECE_EVENTS
+
+
+@pytest.mark.parametrize(
+    "yard",
+    [lambda: told(HURRY_S / 2), lambda: told(TOO_LATE_S, hurried=False), lambda: Yard(told(HURRY_S).way)],
+    ids=["nothing is late", "what is late is not waited for", "it is waited for itself"],
+)
+async def test_else_all_work_at_once(yard: Callable[[], Yard]) -> None:
+    unhindered = yard()
+    await unhindered.pieces(10)
+    assert unhindered.most == 10
+
+
+async def test_what_is_too_late_itself_gives_way_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(right_of_way, "REST", 10_000)
+    yard = told(HURRY_S)
+    working = asyncio.create_task(yard.pieces(10))
+    while yard.done < 1:
+        await asyncio.sleep(PIECE_S)
+    await asyncio.sleep(5 * PIECE_S)
+    assert yard.done == 1
+    yard.way.tell("shipping", now() - timedelta(seconds=TOO_LATE_S), hurried=False)
+    async with asyncio.timeout(PATIENCE_S):
+        await working
+        await yard.pieces(10)
+    assert yard.most == 10
+
+
+async def test_giving_way_ends_when_nothing_is_told_of_late_work_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(right_of_way, "REST", 10_000)
+    yard = told(HURRY_S)
+    async with asyncio.timeout(PATIENCE_S):
+        await yard.pieces(3)
+
+
+async def test_behind_a_crowd_too_what_nobody_waits_for_goes_last() -> None:
+    """One lane beside the crowd's, and not a third one."""
+    way = crowded().way
+    way.tell("worker", now() - timedelta(seconds=HURRY_S))
+    last, first = Yard(way, hurried=False), Yard(way)
+    await asyncio.gather(last.pieces(3), first.pieces(3))
+    assert (last.most, first.most) == (1, 1)

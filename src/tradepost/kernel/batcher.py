@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from tradepost.kernel.database import Database, Tx
@@ -35,7 +35,7 @@ class _Waiting(Generic[I, R]):
     caller: Hashable
     key: Hashable
     size: int
-    verdict: "asyncio.Future[R]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    verdict: "asyncio.Future[R]"
 
 
 class Batcher(Generic[I, R]):
@@ -56,6 +56,7 @@ class Batcher(Generic[I, R]):
         batch_items: int = BATCH_ITEMS,
         workers: int = 1,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._db = db
         self._run = run
         self._way = way or RightOfWay()
@@ -76,7 +77,7 @@ class Batcher(Generic[I, R]):
             raise Unavailable("The service is being stopped.", code="stopping", retry_after_s=RETRY_AFTER_S)
         if self._items >= ITEMS_WAITING or self._bytes + size > BYTES_WAITING:
             raise Unavailable("Too many requests wait already.", code="overloaded", retry_after_s=RETRY_AFTER_S)
-        waiting = _Waiting[I, R](item, caller, key, size)
+        waiting: _Waiting[I, R] = _Waiting(item, caller, key, size, self._loop.create_future())
         self._queues.setdefault(caller, deque()).append(waiting)
         self._items += 1
         self._bytes += size

@@ -1,13 +1,15 @@
 """Who waits at the door goes first: while many requests wait to be written, the work behind them goes in small pieces,
 one at a time, with rests between, until it is late. So a rush is taken in at once, and paid and shipped a little later.
-Where more come than can be written, the work takes no less than ever once it is late: it would fall behind for good."""
+Where more come than can be written, the work takes no less than ever once it is late: it would fall behind for good.
+While work is late that somebody waits for, what nobody waits for gives way to it in turn: first all is paid, then it is
+shipped and written about."""
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from tradepost.kernel.clock import now
 from tradepost.kernel.log.batch import PIECE_EVENTS
@@ -21,7 +23,16 @@ REST: Final = 6  # times as long as the piece took; less, the later the work is
 LATE_S: Final = 10.0  # from here on it rests no more, and goes two abreast
 TOO_LATE_S: Final = 60.0  # from here on a crowd counts as a throng
 HEARD_S: Final = 10.0  # how long what a worker told is believed
+HURRY_S: Final = 1.0  # from here on what nobody waits for gives way, and for so long after it was told
 LOOK_S: Final = 0.01
+
+
+class _Told(NamedTuple):
+    """How late a worker was, and when."""
+
+    late_s: float
+    at: float
+    hurried: bool
 
 
 class RightOfWay:
@@ -31,7 +42,8 @@ class RightOfWay:
         self.waiting = 0
         self._crowded_at = self._thronged_at = float("-inf")
         self._lane, self._single = asyncio.Semaphore(ABREAST), asyncio.Semaphore(1)
-        self._late: dict[Hashable, tuple[float, float]] = {}
+        self._aside = asyncio.Semaphore(1)
+        self._told: dict[Hashable, _Told] = {}
 
     def come(self) -> None:
         """One more waits."""
@@ -53,33 +65,53 @@ class RightOfWay:
         return FEW if self._is_crowded() and not (self._is_thronged() and self._late_s >= LATE_S) else PIECE_EVENTS
 
     @asynccontextmanager
-    async def behind(self) -> AsyncIterator[None]:
-        """For one piece of work that nobody waits for at the door, and that itself waits for nothing but PostgreSQL."""
-        if not self._is_crowded():
+    async def behind(self, *, hurried: bool = True) -> AsyncIterator[None]:
+        """For one piece of work that nobody waits for at the door, and that itself waits for nothing but PostgreSQL.
+        `hurried` is what somebody waits for all the same."""
+        if not hurried and self._gives_way():
+            async with self._aside:
+                began = monotonic()
+                yield
+                await _rest(began, REST, self._gives_way)
+        elif self._is_crowded():
+            async with AsyncExitStack() as lane:
+                await lane.enter_async_context(self._lane)
+                if not self._is_thronged() and self._late_s < LATE_S:
+                    await lane.enter_async_context(self._single)
+                began = monotonic()
+                yield
+                await _rest(began, REST * max(0.0, 1 - self._late_s / LATE_S), lambda: self.waiting >= CROWD)
+        else:
             yield
-            return
-        async with AsyncExitStack() as lane:
-            await lane.enter_async_context(self._lane)
-            if not self._is_thronged() and self._late_s < LATE_S:
-                await lane.enter_async_context(self._single)
-            began = monotonic()
-            yield
-            ended = monotonic()
-            until = ended + REST * (ended - began) * max(0.0, 1 - self._late_s / LATE_S)
-            while self.waiting >= CROWD and (left := until - monotonic()) > 0:
-                await asyncio.sleep(min(left, LOOK_S))
 
-    def tell(self, worker: Hashable, oldest: datetime) -> None:
+    def tell(self, worker: Hashable, oldest: datetime, *, hurried: bool = True) -> None:
         """Of what this one has just done, the oldest happened then."""
-        self._late[worker] = (now() - oldest).total_seconds(), monotonic()
+        self._told[worker] = _Told((now() - oldest).total_seconds(), monotonic(), hurried)
 
     @property
     def _late_s(self) -> float:
-        since = monotonic() - HEARD_S
-        return max((late for late, told in self._late.values() if told > since), default=0.0)
+        return max(self._latest(HEARD_S, hurried=True), self._latest(HEARD_S, hurried=False))
+
+    def _latest(self, heard_s: float, *, hurried: bool) -> float:
+        """Of those workers, as was told within so long."""
+        since = monotonic() - heard_s
+        told = [told for told in self._told.values() if told.at > since and told.hurried is hurried]
+        return max((late_s for late_s, *_ in told), default=0.0)
+
+    def _gives_way(self) -> bool:
+        """Whether what nobody waits for does, and is not too late itself."""
+        return self._latest(HURRY_S, hurried=True) >= HURRY_S and self._latest(HEARD_S, hurried=False) < TOO_LATE_S
 
     def _is_crowded(self) -> bool:
         return monotonic() - self._crowded_at < CROWD_S
 
     def _is_thronged(self) -> bool:
         return monotonic() - self._thronged_at < THRONG_S or self._late_s >= TOO_LATE_S
+
+
+async def _rest(began: float, times: float, goes_on: Callable[[], bool]) -> None:
+    """So many times as long as what began then took, while that goes on which it is for."""
+    ended = monotonic()
+    until = ended + times * (ended - began)
+    while goes_on() and (left := until - monotonic()) > 0:
+        await asyncio.sleep(min(left, LOOK_S))

@@ -120,3 +120,41 @@ async def test_a_consumer_stays_behind_a_crowd(
             async with asyncio.timeout(PATIENCE_S):
                 while not way._late_s:
                     await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("rest_s", "hurried"), [(0.0, True), (0.01, False)])
+async def test_a_consumer_says_whether_somebody_waits(
+    database: Database, database_url: str, rest_s: float, hurried: bool
+) -> None:
+    way = RightOfWay()
+    async with ticking(database_url) as ticks:
+        database.on_events = ticks.poke
+        (place,) = await register(database, ticks, RECORD)
+        consumer = Consumer(database, ticks, Application(database, RECORD), place, new_id(), way=way, rest_s=rest_s)
+        async with running(consumer):
+            await move(database, "first")
+            async with asyncio.timeout(PATIENCE_S):
+                while not way._told:
+                    await asyncio.sleep(0.01)
+    assert way._told[place].hurried is hurried
+
+
+@pytest.mark.parametrize("rest_s", [0.0, 0.01])
+async def test_a_consumer_that_nobody_waits_for_gives_way_to_late_ones(
+    database: Database, database_url: str, rest_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another that nobody waits for is at it, so it takes nothing until that one is through. Who is waited for does."""
+    monkeypatch.setattr(RightOfWay, "_gives_way", lambda _way: True)
+    way = RightOfWay()
+    async with ticking(database_url) as ticks, AsyncExitStack() as others:
+        database.on_events = ticks.poke
+        (place,) = await register(database, ticks, RECORD)
+        await others.enter_async_context(way._aside)
+        consumer = Consumer(database, ticks, Application(database, RECORD), place, new_id(), way=way, rest_s=rest_s)
+        async with running(consumer):
+            await move(database, "first")
+            if rest_s:
+                await asyncio.sleep(REST_S)
+                assert await database.fetchval("SELECT count(*) FROM effect") == 0
+                await others.aclose()
+            assert len(await effects(database, 1)) == 1

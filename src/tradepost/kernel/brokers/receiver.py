@@ -150,12 +150,12 @@ class Receiver:
                     }
                 yield tx, fresh
 
-        async with self._way.behind():
+        async with self._way.behind(hurried=self._rest.is_none):
             try:
                 await take_effect(opened, self.group, set_aside)
             except NotPlain:
                 await take_effect(opened, self.group, set_aside)
-        self._way.tell(self.group.name, min(event.time for event in everything))
+        self._way.tell(self.group.name, min(event.time for event in everything), hurried=self._rest.is_none)
         self._is_plain = not waits and self.group.reset is None  # a replay must not meet half of what we write
         self._rest.begin(len(everything))
         self._failures = 0

@@ -134,7 +134,7 @@ class Consumer:
         prev, cur = await self._span(position)
         if cur.id == prev.id:
             return await self._wait(position, fence)
-        async with self._way.behind():
+        async with self._way.behind(hurried=self._rest.is_none):
             return await self._go(prev, cur, position, fence)
 
     async def _go(self, prev: Tick, cur: Tick, position: Position, fence: int) -> Position:
@@ -155,7 +155,7 @@ class Consumer:
         if others.events or piece.complete:
             self._rest.begin(len(piece.events))
         if self._until is None:
-            self._way.tell(self.place, piece.events[0].time)
+            self._way.tell(self.place, piece.events[0].time, hurried=self._rest.is_none)
         self._saved_at = monotonic()
         self._failures = 0
         if stored is not None and monotonic() - self._reported_at > SAVE_S:

@@ -19,6 +19,11 @@ class Rest:
         self._seconds = seconds
         self._until = 0.0
 
+    @property
+    def is_none(self) -> bool:
+        """Whether somebody waits for the effects."""
+        return self._seconds == 0
+
     def begin(self, events: int) -> None:
         """A batch of so many is done."""
         self._until = monotonic() + self._seconds if events < ENOUGH else 0.0

@@ -50,6 +50,7 @@ _address: Final = msgspec.json.Decoder(Address)
 _shared: Final = attrgetter("status", *_MOMENTS)
 _own: Final = attrgetter(*_OWN)
 
+# The columns are the fields of an offer, in their order.
 _OFFERS: Final = """
 SELECT variant_id::text AS variant_id, product_id::text AS product_id, sku, name, price, currency, active, stocked,
        NULL::bigint AS number
@@ -150,10 +151,9 @@ async def offers(
     found: list[Offer] = []
     drawn: list[int] = []
     for row in await tx.look(_OFFERS, skus, variants, products, numbers):
-        offer = dict(row)
-        number = offer.pop("number")
+        *offer, number = row.values()
         if number is None:
-            found.append(Offer(**offer))
+            found.append(Offer(*offer))
         else:
             drawn.append(number)
     return found, drawn

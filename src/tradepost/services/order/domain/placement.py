@@ -43,7 +43,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
 
 
-class Offer(msgspec.Struct, frozen=True, kw_only=True):
+class Offer(msgspec.Struct, frozen=True):
     """What can be bought. `active`: it is for sale; `stocked`: inventory knows its SKU."""
 
     variant_id: str
