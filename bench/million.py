@@ -35,12 +35,8 @@ def measure(size: Size) -> list[Figure]:
 
 def _past(shop: Shop, pattern: int, copies: int) -> int:
     """Fill the shop, and load its past; how many orders it has then."""
-    shop.start()
-    uvloop.run(_with(shop, stored.number_from_here))  # before any is drawn, and kept for the next order
-    shop.fill()
-    plan = load.Plan(shop.ports, shop.orders(), 600, warm_up_s=0.0, keys=run_name(), at_most=pattern)
-    load.run(plan).only(201)
-    shop.settle()
+    fill(shop)
+    place_pattern(shop, pattern)
     shop.stop()
 
     def told(done: int) -> None:
@@ -48,6 +44,21 @@ def _past(shop: Shop, pattern: int, copies: int) -> int:
             note(f"{done * pattern} orders loaded")
 
     return uvloop.run(stored.multiply(shop.database_url, copies, told))
+
+
+def fill(shop: Shop) -> None:
+    """Start it and fill it, so that the orders that are placed next can be copied."""
+    shop.start()
+    uvloop.run(_with(shop, stored.number_from_here))  # before any is drawn, and kept for the next order
+    shop.fill()
+
+
+def place_pattern(shop: Shop, orders: int) -> load.Outcome:
+    """So many orders, to their very end."""
+    plan = load.Plan(shop.ports, shop.orders(), 600, warm_up_s=0.0, keys=run_name(), at_most=orders)
+    outcome = load.run(plan).only(201)
+    shop.settle()
+    return outcome
 
 
 def _figures(empty: Shop, full: Shop, count: int, size: Size) -> list[Figure]:

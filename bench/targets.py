@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+CORES: Final = 2
+
 
 @dataclass(frozen=True)
 class Target:
@@ -33,6 +35,8 @@ TARGETS: Final = {
     "place.of_pgbench": _least("place an order, against pgbench writing the same rows", "×", 0.6, 1.2),
     "place.cpu_us": _most("application CPU per order placed", "us", 350, 200),
     "shipped.cpu_us": _most("application CPU per order, to delivered with all messages", "us", 1000, 450),
+    "least.place_us": _most("PostgreSQL's CPU for the rows of an order placed, at the very least", "us", None, None),
+    "least.whole_us": _most("the same for all rows of an order", "us", None, None),
     "saga.orders_per_s": _least("whole sale, sustained with bounded lag", "orders/s", 800, 2000),
     "saga.placing_p50_ms": _most("placing at half of that rate, p50", "ms", 15, 5),
     "saga.placing_p99_ms": _most("placing at half of that rate, p99", "ms", 60, 25),
