@@ -198,10 +198,27 @@ async def test_giving_way_ends_when_nothing_is_told_of_late_work_any_more(monkey
         await yard.pieces(3)
 
 
-async def test_behind_a_crowd_too_what_nobody_waits_for_goes_last() -> None:
-    """One lane beside the crowd's, and not a third one."""
+async def test_behind_a_crowd_it_has_no_lane_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(right_of_way, "REST", 0)
     way = crowded().way
     way.tell("worker", now() - timedelta(seconds=HURRY_S))
-    last, first = Yard(way, hurried=False), Yard(way)
-    await asyncio.gather(last.pieces(3), first.pieces(3))
-    assert (last.most, first.most) == (1, 1)
+    yard = Yard(way, hurried=False)
+    async with way.behind():
+        working = asyncio.create_task(yard.piece())
+        await asyncio.sleep(5 * PIECE_S)
+        assert (yard.at_work, yard.done) == (0, 0)
+    async with asyncio.timeout(PATIENCE_S):
+        await working
+    assert yard.done == 1
+
+
+async def test_a_piece_that_fails_beside_late_work_lets_the_next_one_go_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(right_of_way, "REST", 10_000)
+    way = told(HURRY_S).way
+    async with asyncio.timeout(PATIENCE_S):
+        for _ in range(3):
+            with pytest.raises(ValueError, match="at fault"):
+                async with way.behind(hurried=False):
+                    raise ValueError("at fault")

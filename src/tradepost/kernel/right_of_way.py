@@ -68,21 +68,22 @@ class RightOfWay:
     async def behind(self, *, hurried: bool = True) -> AsyncIterator[None]:
         """For one piece of work that nobody waits for at the door, and that itself waits for nothing but PostgreSQL.
         `hurried` is what somebody waits for all the same."""
-        if not hurried and self._gives_way():
-            async with self._aside:
-                began = monotonic()
-                yield
-                await _rest(began, REST, self._gives_way)
-        elif self._is_crowded():
+        is_aside = not hurried and self._gives_way()
+        async with AsyncExitStack() as aside:
+            if is_aside:
+                await aside.enter_async_context(self._aside)
             async with AsyncExitStack() as lane:
-                await lane.enter_async_context(self._lane)
-                if not self._is_thronged() and self._late_s < LATE_S:
-                    await lane.enter_async_context(self._single)
+                if self._is_crowded():
+                    await lane.enter_async_context(self._lane)
+                    if not self._is_thronged() and self._late_s < LATE_S:
+                        await lane.enter_async_context(self._single)
                 began = monotonic()
                 yield
-                await _rest(began, REST * max(0.0, 1 - self._late_s / LATE_S), lambda: self.waiting >= CROWD)
-        else:
-            yield
+                took_s = monotonic() - began
+                share = max(0.0, 1 - self._late_s / LATE_S)
+                await _rest(REST * took_s * share, lambda: self.waiting >= CROWD)
+            if is_aside:
+                await _rest(REST * took_s, self._gives_way)
 
     def tell(self, worker: Hashable, oldest: datetime, *, hurried: bool = True) -> None:
         """Of what this one has just done, the oldest happened then."""
@@ -109,9 +110,8 @@ class RightOfWay:
         return monotonic() - self._thronged_at < THRONG_S or self._late_s >= TOO_LATE_S
 
 
-async def _rest(began: float, times: float, goes_on: Callable[[], bool]) -> None:
-    """So many times as long as what began then took, while that goes on which it is for."""
-    ended = monotonic()
-    until = ended + times * (ended - began)
+async def _rest(seconds: float, goes_on: Callable[[], bool]) -> None:
+    """For so long, while that goes on which it is for."""
+    until = monotonic() + seconds
     while goes_on() and (left := until - monotonic()) > 0:
         await asyncio.sleep(min(left, LOOK_S))
