@@ -12,7 +12,18 @@ from tests.patience import PATIENCE_S
 from tradepost.kernel import right_of_way
 from tradepost.kernel.clock import now
 from tradepost.kernel.log.batch import PIECE_EVENTS
-from tradepost.kernel.right_of_way import ABREAST, CROWD, FEW, HURRY_S, LATE_S, REST, TOO_LATE_S, RightOfWay
+from tradepost.kernel.right_of_way import (
+    ABREAST,
+    ASIDE_S,
+    CROWD,
+    FEW,
+    GIVES_WAY_S,
+    HURRY_S,
+    LATE_S,
+    REST,
+    TOO_LATE_S,
+    RightOfWay,
+)
 from tradepost.kernel.tasks import end
 
 PIECE_S = 0.02
@@ -167,7 +178,7 @@ async def test_what_nobody_waits_for_gives_way_to_what_is_late() -> None:
 
 @pytest.mark.parametrize(
     "yard",
-    [lambda: told(HURRY_S / 2), lambda: told(TOO_LATE_S, hurried=False), lambda: Yard(told(HURRY_S).way)],
+    [lambda: told(HURRY_S / 2), lambda: told(GIVES_WAY_S, hurried=False), lambda: Yard(told(HURRY_S).way)],
     ids=["nothing is late", "what is late is not waited for", "it is waited for itself"],
 )
 async def test_else_all_work_at_once(yard: Callable[[], Yard]) -> None:
@@ -184,7 +195,7 @@ async def test_what_is_too_late_itself_gives_way_no_more(monkeypatch: pytest.Mon
         await asyncio.sleep(PIECE_S)
     await asyncio.sleep(5 * PIECE_S)
     assert yard.done == 1
-    yard.way.tell("shipping", now() - timedelta(seconds=TOO_LATE_S), hurried=False)
+    yard.way.tell("shipping", now() - timedelta(seconds=GIVES_WAY_S), hurried=False)
     async with asyncio.timeout(PATIENCE_S):
         await working
         await yard.pieces(10)
@@ -222,3 +233,38 @@ async def test_a_piece_that_fails_beside_late_work_lets_the_next_one_go_at_once(
             with pytest.raises(ValueError, match="at fault"):
                 async with way.behind(hurried=False):
                     raise ValueError("at fault")
+
+
+async def test_the_rest_of_what_gives_way_is_a_few_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+
+    async def note(seconds: float, _goes_on: Callable[[], bool]) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr(right_of_way, "_rest", note)
+    monkeypatch.setattr(right_of_way, "REST", 10_000)
+    await told(HURRY_S).piece()
+    assert rests == [ASIDE_S]
+
+
+async def test_behind_a_crowd_what_gives_way_rests_once_and_out_of_the_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    way = crowded().way
+    way.tell("worker", now() - timedelta(seconds=HURRY_S))
+    held: list[tuple[bool, bool]] = []
+
+    async def note(_seconds: float, _goes_on: Callable[[], bool]) -> None:
+        held.append((way._aside.locked(), way._single.locked()))
+
+    monkeypatch.setattr(right_of_way, "_rest", note)
+    await Yard(way, hurried=False).piece()
+    await Yard(way).piece()
+    assert held == [(True, False), (False, True)]
+
+
+def test_how_late_is_what_gives_way_makes_no_throng() -> None:
+    """It is late by intent; buyers keep the right of way."""
+    way = crowded().way
+    way.tell("shipping", now() - timedelta(seconds=GIVES_WAY_S - 1), hurried=False)
+    assert way._late_s > LATE_S
+    way.tell("inventory", now() - timedelta(seconds=HURRY_S))
+    assert way._late_s < LATE_S

@@ -24,6 +24,8 @@ LATE_S: Final = 10.0  # from here on it rests no more, and goes two abreast
 TOO_LATE_S: Final = 60.0  # from here on a crowd counts as a throng
 HEARD_S: Final = 10.0  # how long what a worker told is believed
 HURRY_S: Final = 1.0  # from here on what nobody waits for gives way, and for so long after it was told
+GIVES_WAY_S: Final = 20.0  # what is later than this does not
+ASIDE_S: Final = 5.0  # the longest rest of what gives way
 LOOK_S: Final = 0.01
 
 
@@ -73,17 +75,18 @@ class RightOfWay:
             if is_aside:
                 await aside.enter_async_context(self._aside)
             async with AsyncExitStack() as lane:
-                if self._is_crowded():
+                if is_crowded := self._is_crowded():
                     await lane.enter_async_context(self._lane)
                     if not self._is_thronged() and self._late_s < LATE_S:
                         await lane.enter_async_context(self._single)
                 began = monotonic()
                 yield
                 took_s = monotonic() - began
-                share = max(0.0, 1 - self._late_s / LATE_S)
-                await _rest(REST * took_s * share, lambda: self.waiting >= CROWD)
+                if is_crowded and not is_aside:
+                    share = max(0.0, 1 - self._late_s / LATE_S)
+                    await _rest(REST * took_s * share, lambda: self.waiting >= CROWD)
             if is_aside:
-                await _rest(REST * took_s, self._gives_way)
+                await _rest(min(REST * took_s, ASIDE_S), self._gives_way)
 
     def tell(self, worker: Hashable, oldest: datetime, *, hurried: bool = True) -> None:
         """Of what this one has just done, the oldest happened then."""
@@ -91,17 +94,19 @@ class RightOfWay:
 
     @property
     def _late_s(self) -> float:
-        return max(self._latest(HEARD_S, hurried=True), self._latest(HEARD_S, hurried=False))
+        """Of all that does not give way."""
+        hurried = self._latest(HEARD_S, hurried=True)
+        return hurried if self._gives_way() else max(hurried, self._latest(HEARD_S, hurried=False))
 
     def _latest(self, heard_s: float, *, hurried: bool) -> float:
-        """Of those workers, as was told within so long."""
+        """Of these workers, as was told within so long."""
         since = monotonic() - heard_s
         told = [told for told in self._told.values() if told.at > since and told.hurried is hurried]
         return max((late_s for late_s, *_ in told), default=0.0)
 
     def _gives_way(self) -> bool:
         """Whether what nobody waits for does, and is not too late itself."""
-        return self._latest(HURRY_S, hurried=True) >= HURRY_S and self._latest(HEARD_S, hurried=False) < TOO_LATE_S
+        return self._latest(HURRY_S, hurried=True) >= HURRY_S and self._latest(HEARD_S, hurried=False) < GIVES_WAY_S
 
     def _is_crowded(self) -> bool:
         return monotonic() - self._crowded_at < CROWD_S

@@ -155,7 +155,8 @@ class Receiver:
                 await take_effect(opened, self.group, set_aside)
             except NotPlain:
                 await take_effect(opened, self.group, set_aside)
-        self._way.tell(self.group.name, min(event.time for event in everything), hurried=self._rest.is_none)
+            oldest = min(event.time for event in everything)
+            self._way.tell((self.group.name, *self.units), oldest, hurried=self._rest.is_none)
         self._is_plain = not waits and self.group.reset is None  # a replay must not meet half of what we write
         self._rest.begin(len(everything))
         self._failures = 0
