@@ -82,6 +82,23 @@ def test_links_and_messages_are_sent_as_it_is_said() -> None:
     assert read({"HOST": "shop", "TRADEPOST_PUBLIC_URL": ""}).user.public_url == "http://shop:8000"
 
 
+def test_the_page_on_mail_shows_forms_that_are_taken() -> None:
+    page = (Path(__file__).parents[1] / "docs/howto/mail.md").read_text()
+    rows = re.findall(r"^\| `(TRADEPOST_\w+)` \| (.*?) \|", page, re.M)
+    forms = {name: [form for form in re.findall("`(.+?)`", cell) if len(form) > 1] for name, cell in rows}
+    forms["TRADEPOST_SMTP_URL"] = re.findall(r"^\| `(\S+://\S+)` \|", page, re.M)
+
+    assert {name: len(shown) for name, shown in forms.items()} == {
+        "TRADEPOST_MAIL_FROM": 3,
+        "TRADEPOST_SMS_URL": 2,
+        "TRADEPOST_PUBLIC_URL": 2,
+        "TRADEPOST_SMTP_URL": 4,
+    }
+    for name, shown in forms.items():
+        for form in shown:
+            read({name: form})
+
+
 def test_the_readme_has_every_setting() -> None:
     page = (Path(__file__).parents[1] / "README.md").read_text()
     rows = {name for row in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)}
