@@ -73,9 +73,30 @@ def test_links_and_messages_are_sent_as_it_is_said() -> None:
     ):
         settings = read({"TRADEPOST_MAIL_FROM": sender})
         assert settings.user.sender == settings.notification.sender == sender
+    for url in ("smtp://mail.test", "smtp+starttls://me:p%2Fw@mail.test", "smtps://me:x@[::1]:4650"):
+        settings = read({"TRADEPOST_SMTP_URL": url})
+        assert settings.user.smtp_url == settings.notification.smtp_url == url
+    assert read({"TRADEPOST_SMTP_URL": ""}).user.smtp_url is read({}).notification.smtp_url is None
     assert read({"TRADEPOST_MAIL_FROM": ""}).user.sender == read({}).user.sender == "shop@tradepost.local"
     assert read({"TRADEPOST_SMS_URL": ""}).notification.sms_url is None
     assert read({"HOST": "shop", "TRADEPOST_PUBLIC_URL": ""}).user.public_url == "http://shop:8000"
+
+
+def test_the_page_on_mail_shows_forms_that_are_taken() -> None:
+    page = (Path(__file__).parents[1] / "docs/howto/mail.md").read_text()
+    rows = re.findall(r"^\| `(TRADEPOST_\w+)` \| (.*?) \|", page, re.M)
+    forms = {name: [form for form in re.findall("`(.+?)`", cell) if len(form) > 1] for name, cell in rows}
+    forms["TRADEPOST_SMTP_URL"] = re.findall(r"^\| `(\S+://\S+)` \|", page, re.M)
+
+    assert {name: len(shown) for name, shown in forms.items()} == {
+        "TRADEPOST_MAIL_FROM": 3,
+        "TRADEPOST_SMS_URL": 2,
+        "TRADEPOST_PUBLIC_URL": 2,
+        "TRADEPOST_SMTP_URL": 4,
+    }
+    for name, shown in forms.items():
+        for form in shown:
+            read({name: form})
 
 
 def test_the_readme_has_every_setting() -> None:
@@ -119,6 +140,10 @@ def test_the_readme_has_every_setting() -> None:
         ({"TRADEPOST_SMS_URL": "https://[sms.test?key=hush-hush"}, "TRADEPOST_SMS_URL is not of the form https://"),
         ({"TRADEPOST_SMS_URL": "https://sms.test/?key=hush-hush\r\nx: y"}, r"TRADEPOST_SMS_URL has '\\r' in it"),
         ({"TRADEPOST_SMS_URL": "https://sms.test /?key=hush-hush"}, "TRADEPOST_SMS_URL has ' ' in it"),
+        ({"TRADEPOST_SMTP_URL": "mail.test:25"}, "SMTP_URL is not of the form smtp://user:password@host:587, "),
+        ({"TRADEPOST_SMTP_URL": "smtp://me:hush-hush@:587"}, "TRADEPOST_SMTP_URL is not of the form smtp://"),
+        ({"TRADEPOST_SMTP_URL": "smtp://me:hush-hush@mail.test:port"}, "TRADEPOST_SMTP_URL is not of the form smtp://"),
+        ({"TRADEPOST_SMTP_URL": "https://me:hush-hush@mail.test"}, "TRADEPOST_SMTP_URL is not of the form smtp://"),
         ({"TRADEPOST_MAIL_FROM": "shop"}, "TRADEPOST_MAIL_FROM is 'shop'; expected shop@example.org, Shop <shop@exam"),
         ({"TRADEPOST_MAIL_FROM": "Shop <shop.test>"}, "TRADEPOST_MAIL_FROM is 'Shop <shop.test>'; expected"),
         ({"TRADEPOST_MAIL_FROM": "Shop, Inc. <a@b.c>"}, 'MAIL_FROM is .*, "Shop, Inc." <shop@example.org>'),

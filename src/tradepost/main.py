@@ -162,7 +162,7 @@ async def _broker(settings: Settings) -> AsyncIterator[Broker | None]:
 async def _answer(
     settings: Settings, parts: Parts, running: Running, opened: Opened, listening: socket.socket, stop: asyncio.Event
 ) -> None:
-    """Serve until `stop`; what is under way then is finished, and streams are ended."""
+    """Serve until `stop`; what is under way then is finished, and streams of events are ended."""
     server = Server(opened.gateway)
     serving = await server.begin(listening)
     url = process.local_url(settings)

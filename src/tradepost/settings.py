@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from tradepost.kernel.mail import sender_of
+from tradepost.kernel.mail import mail_server_of, sender_of
 from tradepost.kernel.settings_error import SettingsError as SettingsError
 
 DEFAULT_PACE: Final = "5,30"
@@ -112,6 +112,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     host = environment.get("HOST", "127.0.0.1")
     proxies = _proxies(environment.get("TRADEPOST_TRUSTED_PROXIES", ""))
     public_url = (_web_url(environment, "TRADEPOST_PUBLIC_URL", " ?#") or _local_url(environment)).rstrip("/")
+    smtp_url = _smtp_url(environment)
     sender = sender_of(environment.get("TRADEPOST_MAIL_FROM") or DEFAULT_SENDER)
     is_local = _is_loopback(host) and not proxies and _is_loopback(_parts(public_url).hostname or "")
     return Settings(
@@ -130,13 +131,13 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
             admin_email=environment.get("TRADEPOST_ADMIN_EMAIL", "admin@tradepost.local"),
             admin_password=environment.get("TRADEPOST_ADMIN_PASSWORD") or None,
             rate_limits=_one_of(environment, "TRADEPOST_RATE_LIMITS", ("on", "off")) == "on",
-            smtp_url=environment.get("TRADEPOST_SMTP_URL") or None,
+            smtp_url=smtp_url,
             sender=sender,
             public_url=public_url,
         ),
         shipping=ShippingSettings(pick_up_s, delivery_s),
         notification=NotificationSettings(
-            environment.get("TRADEPOST_SMTP_URL") or None,
+            smtp_url,
             _web_url(environment, "TRADEPOST_SMS_URL", " "),
             sender,
             mailbox=is_local,
@@ -215,6 +216,13 @@ def _urls(service: str, text: str) -> tuple[str, ...]:
                 f"TRADEPOST_{service.upper()}_URLS has {url!r}; expected http://host:port, several with commas between"
             )
     return urls
+
+
+def _smtp_url(environment: Mapping[str, str]) -> str | None:
+    url = environment.get("TRADEPOST_SMTP_URL") or None
+    if url is not None:
+        mail_server_of(url)
+    return url
 
 
 def _web_url(environment: Mapping[str, str], name: str, barred: str) -> str | None:

@@ -1,10 +1,11 @@
 """`tradepost backup` and `restore`: a shop that sells is backed up, and goes on elsewhere as if nothing had been."""
 
 import asyncio
+import errno
 import json
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ from tradepost.console.backup.restore import restore
 from tradepost.console.instance import NAMES
 from tradepost.kernel import postgres
 from tradepost.kernel.ids import new_id
-from tradepost.kernel.keys import load_or_create_keys
+from tradepost.kernel.keys import UnusableKey, load_or_create_keys
 from tradepost.kernel.migrate import migrate
 from tradepost.main import SERVICES
 from tradepost.settings import Settings
@@ -338,6 +339,29 @@ async def test_a_backup_needs_a_new_folder_and_a_failed_one_leaves_none(
     with pytest.raises(ProgramError, match=r"pg_dump failed: .*transaction_read_only"):
         await backup(where, tmp_path / "new", told)
     assert {path.name for path in tmp_path.iterdir()} == {"full"}
+
+
+@pytest.mark.parametrize("name", ["keys", "payment"])
+async def test_a_folder_of_secrets_that_cannot_be_read_is_not_left_out(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder, data = tmp_path / "data" / name, tmp_path / "data"
+    folder.mkdir(parents=True)
+    for reading in ("listdir", "scandir"):  # which root may
+        monkeypatch.setattr(os, reading, refusing(getattr(os, reading), folder))
+
+    with pytest.raises(UnusableKey, match=rf"^{folder} can't be used \(Permission denied\): run this as the user that"):
+        await backup(room(data, dict.fromkeys(NAMES, database_url)), tmp_path / "new", told)
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
+
+
+def refusing(reading: Callable[[Any], Any], folder: Path) -> Callable[[Any], Any]:
+    def read(place: Any) -> Any:
+        if place == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+        return reading(place)
+
+    return read
 
 
 def test_only_its_owner_can_read_a_backup(sold: tuple[Path, int]) -> None:

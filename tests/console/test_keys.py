@@ -1,5 +1,6 @@
 """`tradepost keys`: what signs and what is still good, in the folder of an instance."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -55,6 +56,22 @@ def test_no_keys_are_made_where_no_shop_is(data: Path, capsys: pytest.CaptureFix
             command()
         assert f"there are no keys in {data / KEYS}" in capsys.readouterr().err
     assert not (data / KEYS).exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_the_keys_stay(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load_or_create_keys(data / KEYS)
+
+    def refuse(path: Path, *_: object) -> int:  # which root may
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(SystemExit, match="2"):
+        rotate()
+    way_out = "run this as the user that it belongs to, or restore it from a backup"
+    assert capsys.readouterr().err == f"tradepost: {data / KEYS} can't be used (Permission denied): {way_out}\n"
+    assert load_or_create_keys(data / KEYS) == before
 
 
 def test_a_damaged_key_is_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,12 +42,13 @@ class Told(msgspec.Struct, frozen=True):
 
 @dataclass
 class Desk:
-    """`hold` keeps calls waiting."""
+    """`hold` keeps calls waiting, and a file its second line until `go_on`."""
 
     name: str
     arrived: int = 0
     closed: list[str] = field(default_factory=list)
     hold: asyncio.Event | None = None
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def tell(request: Request[None, None], desk: Desk) -> Told:
@@ -68,11 +69,21 @@ async def follow(_request: Request[None, None], desk: Desk) -> Streamed:
     return Streamed(news(), "text/event-stream")
 
 
+async def export(_request: Request[None, None], desk: Desk) -> Streamed:
+    async def file() -> AsyncIterator[bytes]:
+        yield b"1\n"
+        await desk.go_on.wait()
+        yield b"2\n"
+
+    return Streamed(file(), "text/csv")
+
+
 GOODS = (
     get("/goods/goods", tell, access=public),
     get("/goods/goods/newest", tell, access=public),
     get("/goods/goods/{good_id}", tell, access=public),
     get("/goods/goods/{good_id}/stream", follow, access=public),
+    get("/goods/exports", export, access=public),
     post("/goods/orders", tell, access=public, rate=Rate.CHECKOUT, idempotency=Idempotency.OWN),
     post("/goods/login", tell, access=public, rate=Rate.SIGN_IN, idempotency=Idempotency.IGNORED),
     get("/goods/mine", tell, access=customer),

@@ -1,17 +1,19 @@
-"""A stream of events goes on for no longer than the session that asked for it."""
+"""A stream of events goes on for no longer than the session that asked for it, and a file to its end."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.gateway.pair import GOOD, Pair
 from tests.kernel.http.driver import Client, Response, collector, receiver, scope
 from tests.patience import PATIENCE_S
 from tests.shop import eventually
-from tradepost.gateway import streams
+from tradepost.gateway import server, streams
+from tradepost.gateway.server import Server, listen
 from tradepost.gateway.streams import Stream
 from tradepost.gateway.wire import Message
 
@@ -81,10 +83,47 @@ async def test_who_goes_on_sending_does_not_go_on_reading() -> None:
     assert (first, await connection.receive()) == (sent, {"type": "http.disconnect"})
 
 
-async def test_a_file_is_sent_to_its_end_unless_we_stop() -> None:
+async def test_who_reads_a_file_is_there_until_it_is_read() -> None:
     connection = Connection(b"text/csv", ended=True)
+    connection.stopping.set()
     with pytest.raises(TimeoutError):
         await connection.receive()
-    connection.stopping.set()
+    connection.coming.put_nowait({"type": "http.disconnect"})
 
     assert await connection.receive() == {"type": "http.disconnect"}
+
+
+@asynccontextmanager
+async def cut_off(pair: Pair, path: str) -> AsyncIterator[aiohttp.StreamReader]:
+    """What is answered at `path`, after its first line, by a process that stops then."""
+    listening = listen("127.0.0.1", 0)
+    serving = Server(pair.gateway)
+    task = await serving.begin(listening)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}{path}"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        await answer.content.readline()
+        pair.gateway.stop()
+        serving.end()
+        yield answer.content
+    await asyncio.wait_for(task, PATIENCE_S)
+
+
+async def test_a_process_that_stops_ends_events(pair: Pair) -> None:
+    async with cut_off(pair, PATH) as events:
+        assert await events.read() == b"\n"
+
+
+async def test_a_process_that_stops_finishes_a_file(pair: Pair) -> None:
+    async with cut_off(pair, "/goods/exports") as file:
+        await asyncio.sleep(LOOK_S * 5)
+        pair.goods.go_on.set()
+        assert await file.read() == b"2\n"
+
+
+async def test_a_file_that_a_stop_can_not_wait_for_does_not_look_whole(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "FINISH_S", LOOK_S)
+    async with cut_off(pair, "/goods/exports") as file:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await file.read()

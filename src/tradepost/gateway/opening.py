@@ -44,7 +44,7 @@ class Opened:
     health: Health
 
     def stop(self) -> None:
-        """Tell who asks for our health, and end the streams."""
+        """Tell who asks for our health, and end the streams of events."""
         self.health.stop()
         self.gateway.stop()
 

@@ -27,15 +27,16 @@ class UnusableKey(ValueError):
 
 @contextmanager
 def usable(path: Path) -> Iterator[None]:
-    """What the system refuses to do with `path`, a file or folder of keys or secrets, becomes an UnusableKey; a full
-    disk stays what it is."""
+    """What the system refuses to do with `path`, a file or folder of keys or secrets, or with what is in it, becomes an
+    UnusableKey; a full disk stays what it is."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
+        is_there = error.filename is not None and os.path.lexists(error.filename)  # unlike what can't be made
         raise UnusableKey(
-            f"{error.filename or path} can't be used ({error.strerror}): "
+            f"{error.filename if is_there else path} can't be used ({error.strerror}): "
             "run this as the user that it belongs to, or restore it from a backup"
         ) from error
 
@@ -80,10 +81,12 @@ def load_or_create_keys(folder: Path) -> Keys:
 
 
 def rotate_keys(folder: Path) -> Keys:
-    """A new current key; the one so far becomes the previous one, and the one before that is gone."""
+    """A new current key; the one so far becomes the previous one, and the one before that is gone. Errors: UnusableKey
+    when a file can't be read or written, or isn't a P-256 key."""
     keys = load_or_create_keys(folder)
-    _write_beside(folder / PREVIOUS, keys.current.private_pem).replace(folder / PREVIOUS)
-    _write_beside(folder / CURRENT, _new_pem()).replace(folder / CURRENT)
+    with usable(folder):
+        _write_beside(folder / PREVIOUS, keys.current.private_pem).replace(folder / PREVIOUS)
+        _write_beside(folder / CURRENT, _new_pem()).replace(folder / CURRENT)
     return load_or_create_keys(folder)
 
 

@@ -14,10 +14,20 @@ PRIVATE_FOLDER: Final = 0o700
 
 
 def secret_files(data: Path) -> Iterator[Path]:
-    """What a shop keeps outside its databases, of which all is secret: paths in the data folder."""
-    for path in (data / SECRET, *(path for name in FOLDERS for path in sorted((data / name).rglob("*")))):
-        if path.is_file() and not path.is_symlink():
-            yield path.relative_to(data)
+    """What a shop keeps outside its databases, of which all is secret: paths in the data folder. Errors: UnusableKey
+    for a folder that can't be read."""
+    with usable(data):
+        for path in (data / SECRET, *(path for name in FOLDERS for path in _below(data / name))):
+            if path.is_file() and not path.is_symlink():
+                yield path.relative_to(data)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """`Path.rglob` would pass over what it can't read. Errors: OSError."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        yield path
+        if not path.is_symlink():
+            yield from _below(path)
 
 
 def copy_secrets(source: Path, target: Path, secret: str | None = None) -> None:

@@ -30,7 +30,7 @@ Echo = Callable[[str], None]
 
 async def backup(settings: Settings, folder: Path, echo: Echo) -> Manifest:
     """Everything that the shop is goes into `folder`, which appears when it is complete. Errors: BackupError, CutError,
-    InstanceError, PostgresError, ProgramError."""
+    InstanceError, PostgresError, ProgramError, UnusableKey."""
     if not disk.is_vacant(folder):
         raise BackupError(f"{folder} exists and is not empty: name a new folder")
     urls = database_urls(settings)
@@ -56,13 +56,17 @@ async def _fill(folder: Path, stores: tuple[Store, ...], settings: Settings, ech
     async with cut(stores) as held_up_s:
         made_at = now()
         echo(_told(stores, held_up_s))
+        _copy_secrets(settings, folder / SECRETS, echo)
         databases = await _dump(folder, installation, stores, echo)
-    disk.copy_secrets(settings.data, folder / SECRETS, settings.secret)
-    if not (folder / SECRETS / KEYS).is_dir():
+    return await asyncio.to_thread(_seal, folder, made_at, held_up_s, databases)
+
+
+def _copy_secrets(settings: Settings, folder: Path, echo: Echo) -> None:
+    disk.copy_secrets(settings.data, folder, settings.secret)
+    if not (folder / KEYS).is_dir():
         echo(
             f"backup: there are no keys in {settings.data}, so there are none in the backup; a restored shop makes new"
         )
-    return await asyncio.to_thread(_seal, folder, made_at, held_up_s, databases)
 
 
 async def _dump(folder: Path, installation: Installation, stores: tuple[Store, ...], echo: Echo) -> list[Database]:
