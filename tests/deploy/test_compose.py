@@ -24,6 +24,7 @@ SERVICE: Final = {
         "command": TEXTS,
         "environment": {"type": "object", "additionalProperties": {"type": "string"}},
         "restart": {"enum": ["no", "always", "on-failure", "unless-stopped"]},
+        "stop_grace_period": {"type": "string", "pattern": r"^\d+s$"},
         "hostname": {"type": "string"},
         "profiles": TEXTS,
         "ports": {"type": "array", "items": {"type": "string", "pattern": r"^(\$\{\w+:-\d+\}|\d+):\d+$"}},

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -455,23 +455,41 @@ def test_test_workers_share_one_server_that_ends_with_the_last_of_them(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("memory_mb", "limits", "buffers"),
+    ("memory_mb", "files", "buffers"),
     [
-        (24_000, (), "1024MB"),
-        (4_096, (), "512MB"),
-        (512, (), "128MB"),
-        (24_000, ("max", "2147483648"), "256MB"),
-        (4_096, ("max", "9223372036854771712"), "512MB"),
+        (24_000, {}, "1024MB"),
+        (4_096, {"proc/self/cgroup": "0::/\n"}, "512MB"),
+        (512, {}, "128MB"),
+        (24_000, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "2147483648\n"}, "256MB"),
+        (
+            24_000,
+            {
+                "proc/self/cgroup": "0::/system.slice/tradepost.service\n",
+                "sys/fs/cgroup/system.slice/tradepost.service/memory.max": "max\n",
+                "sys/fs/cgroup/system.slice/memory.max": "2147483648\n",
+            },
+            "256MB",
+        ),
+        (
+            24_000,
+            {
+                "proc/self/cgroup": "9:name=systemd:/\n4:cpu,memory:/shop\n",
+                "sys/fs/cgroup/memory/shop/memory.limit_in_bytes": "4294967296\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+            },
+            "512MB",
+        ),
+        (24_000, {"proc/sys/vm/overcommit_memory": "2\n"}, "128MB"),
+        (24_000, {"proc/sys/vm/overcommit_memory": "0\n"}, "1024MB"),
     ],
-    ids=["a server", "a laptop", "a small one", "a container", "version 1 without a limit"],
+    ids=["server", "laptop", "small", "container", "unit in a slice", "version 1", "strict", "not strict"],
 )
 def test_pages_take_an_eighth_of_the_memory_that_we_may_use(
-    memory_mb: int, limits: Sequence[str], buffers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    memory_mb: int, files: Mapping[str, str], buffers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = [tmp_path / f"limit-{at}" for at in range(len(limits))]
-    for path, limit in zip(paths, limits, strict=True):
-        path.write_text(f"{limit}\n")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
     pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": memory_mb * 256}
     monkeypatch.setattr(os, "sysconf", pages.__getitem__)
-    monkeypatch.setattr(memory, "_LIMITS", [*paths, tmp_path / "missing"])
-    assert memory.shared_buffers() == buffers
+    assert memory.shared_buffers(tmp_path) == buffers

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 CURRENT: Final = "signing-current.pem"
 PREVIOUS: Final = "signing-previous.pem"
 COORDINATE: Final = 32  # bytes, on P-256
+FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR})
 
 
 class UnusableKey(ValueError):
@@ -27,12 +28,12 @@ class UnusableKey(ValueError):
 
 @contextmanager
 def usable(path: Path) -> Iterator[None]:
-    """What the system refuses to do with `path`, a file or folder of keys or secrets, or with what is in it, becomes an
-    UnusableKey; a full disk stays what it is."""
+    """What the system forbids to do with `path`, a file or folder of keys or secrets, or with what is in it, becomes an
+    UnusableKey; what it can't do stays what it is."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in FORBIDDEN:
             raise
         is_there = error.filename is not None and os.path.lexists(error.filename)  # unlike what can't be made
         raise UnusableKey(

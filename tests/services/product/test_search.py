@@ -3,9 +3,21 @@
 from itertools import chain
 from typing import Any, Final
 
+import asyncpg
+
 from tests.services.product.catalogue import MUG, PRODUCTS, Catalogue, adjusted
 from tradepost.kernel.ids import new_id
 
+SAMPLED: Final = """
+WITH computed AS (
+    SELECT indexrelid AS relation, position FROM pg_index, unnest(indkey) WITH ORDINALITY AS key (attribute, position)
+    WHERE indrelid = ANY ('{product.product,product.variant}'::regclass[]) AND attribute = 0
+)
+SELECT attstattarget AS target FROM pg_attribute
+WHERE attnum > 0 AND NOT attisdropped
+  AND (attrelid = ANY ('{product.category,product.product,product.variant,product.availability}'::regclass[])
+       OR (attrelid, attnum) IN (SELECT relation, position FROM computed))
+"""
 GOODS: Final[tuple[tuple[str, int, dict[str, Any]], ...]] = (
     ("Coffee mug", 1200, {"tags": ["kitchen"], "vendor": "Acme", "stock": 5, "sku": "CUP_1"}),
     ("Tea mugs, set of 4", 3000, {"description": "<p>For <b>coffee</b> too</p>", "vendor": "Zeta"}),
@@ -107,3 +119,12 @@ async def test_stock_that_is_gone_leaves_the_filter(catalogue: Catalogue) -> Non
     await catalogue.hear([adjusted(made["variants"][0]["sku"], 0, 2)])
 
     assert await catalogue.names("in_stock=true") == []
+
+
+async def test_what_a_search_is_planned_by_is_sampled_as_ever(product_url: str) -> None:
+    """Also where the server samples less, as the embedded one does: columns, and what indexes compute."""
+    superuser = await asyncpg.connect(product_url)
+    rows = await superuser.fetch(SAMPLED)
+    await superuser.close()
+    assert len(rows) > 30
+    assert {row["target"] for row in rows} == {100}

@@ -35,7 +35,7 @@ from tradepost.kernel.postgres.processes import (
 
 READY_S: Final = 300  # recovery after a crash replays up to max_wal_size
 ANSWER_S: Final = 5  # an orphan that takes longer to answer is replaced
-FAST_S: Final = 30  # the last checkpoint writes up to shared_buffers
+FAST_S: Final = 60  # the last checkpoint writes up to shared_buffers
 IMMEDIATE_S: Final = 5
 KILLED_S: Final = 30  # who waits for the disk dies when he has it
 LOG_READ_BYTES: Final = 1 << 20
