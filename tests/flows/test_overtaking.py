@@ -1,6 +1,7 @@
 """A service hears that an order ends before what it ends, as after a broker has lost something: nothing stays charged,
 held or on its way, and the books agree."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,20 @@ SET event_id = other.event_id, type = other.type, sequence = other.sequence, at 
 FROM "order".event AS other
 WHERE one.key = $1 AND other.key = $1 AND (one.type, other.type) IN (($2::text, $3::text), ($3, $2))
 """
+
+# Whether a service has taken in all that the log tells of an order, so that what it has read is not exchanged with what
+# it has yet to read.
+HEARD = """
+SELECT (SELECT min(tick) FROM {service}.cursor WHERE source = 'order') >= newest.id
+   AND NOT EXISTS (SELECT FROM "order".event WHERE key = $1 AND NOT pg_visible_in_snapshot(xid, newest.snapshot))
+FROM log.tick AS newest WHERE 'order' = ANY (sources) ORDER BY id DESC LIMIT 1
+"""
+
+
+async def all_heard(superuser: Any, order_id: str, late: str | None = None) -> None:
+    """All but the late one have."""
+    for service in {"inventory", "payment", "shipping", "notification"} - {late}:
+        await eventually(partial(superuser.fetchval, HEARD.format(service=service), order_id), bool)
 
 
 async def cancelled_order(shop: Shop, when: str) -> str:
@@ -57,6 +72,7 @@ async def test_a_cancellation_that_overtakes_its_order_is_not_forgotten(
         await shop.product("MUG-1", stock=5)
     async with open_shop(database_url, tmp_path, without=late) as shop:
         order_id = await cancelled_order(shop, when)
+        await all_heard(superuser, order_id, late)
     assert await superuser.execute(SWAP, order_id, overtaken, by) == "UPDATE 2"
 
     async with open_shop(database_url, tmp_path, pace="0,0") as shop:
@@ -67,6 +83,7 @@ async def test_a_cancellation_that_overtakes_its_order_is_not_forgotten(
         assert (await shop.seen())["shipping.dispatched"] == 0
         assert await shop.parked() == []
 
+        await all_heard(superuser, order_id)
         await superuser.execute(SWAP, order_id, overtaken, by)
         lines: list[str] = []
         code = await audit(dict.fromkeys(NAMES, database_url), journal=None, wait_s=PATIENCE_S, echo=lines.append)
