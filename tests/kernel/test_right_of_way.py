@@ -204,6 +204,7 @@ async def test_what_is_too_late_itself_gives_way_no_more(monkeypatch: pytest.Mon
 
 async def test_giving_way_ends_when_nothing_is_told_of_late_work_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(right_of_way, "REST", 10_000)
+    monkeypatch.setattr(right_of_way, "ASIDE_S", float("inf"))
     yard = told(HURRY_S)
     async with asyncio.timeout(PATIENCE_S):
         await yard.pieces(3)
@@ -226,13 +227,17 @@ async def test_behind_a_crowd_it_has_no_lane_of_its_own(monkeypatch: pytest.Monk
 async def test_a_piece_that_fails_beside_late_work_lets_the_next_one_go_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(right_of_way, "REST", 10_000)
+    async def rest(_seconds: float, _goes_on: Callable[[], bool]) -> None:
+        raise AssertionError("it rests")
+
+    monkeypatch.setattr(right_of_way, "_rest", rest)
     way = told(HURRY_S).way
     async with asyncio.timeout(PATIENCE_S):
         for _ in range(3):
             with pytest.raises(ValueError, match="at fault"):
                 async with way.behind(hurried=False):
                     raise ValueError("at fault")
+    assert not way._aside.locked()
 
 
 async def test_the_rest_of_what_gives_way_is_a_few_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

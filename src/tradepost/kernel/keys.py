@@ -42,6 +42,18 @@ def usable(path: Path) -> Iterator[None]:
         ) from error
 
 
+def create_once(path: Path, content: bytes) -> None:
+    """A file that only its owner may read, whole or not at all: we, or who the folder belongs to where we may be
+    anybody. Of several processes that start at once one makes it, and its content is the one."""
+    fresh = _write_beside(path, content)
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        pass  # another process was quicker
+    finally:
+        fresh.unlink()
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     """A private key as PEM, the public one, and the name they go by: the RFC 7638 thumbprint."""
@@ -76,7 +88,7 @@ def load_or_create_keys(folder: Path) -> Keys:
     with usable(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (folder / CURRENT).exists():
-            _create(folder / CURRENT)
+            create_once(folder / CURRENT, _new_pem())
         previous = folder / PREVIOUS
         return Keys(_read(folder / CURRENT), _read(previous) if previous.exists() else None)
 
@@ -121,16 +133,6 @@ def _new_pem() -> bytes:
     return ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _create(path: Path) -> None:
-    fresh = _write_beside(path, _new_pem())
-    try:
-        os.link(fresh, path)
-    except FileExistsError:
-        pass  # another process was quicker, and its key is the one
-    finally:
-        fresh.unlink()
 
 
 def _read(path: Path) -> SigningKey:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tradepost.kernel.keys import usable
+from tradepost.kernel.keys import create_once, usable
 from tradepost.kernel.postgres.account import Account
 from tradepost.kernel.postgres.errors import PostgresError, told_in_one_line
 
@@ -66,7 +66,8 @@ def read_secret(data: Path) -> str:
         return found
     with usable(data):
         data.mkdir(mode=0o711, parents=True, exist_ok=True)
-        _write_private(data / "secret", secrets.token_hex(32))
+        create_once(data / "secret", secrets.token_hex(32).encode())
+        sync_folder(data)
         return (data / "secret").read_text()
 
 
@@ -155,16 +156,3 @@ def _made_private(place: Path, account: Account) -> Path:
     place.chmod(stat.S_IRWXU)
     account.own(place)
     return place
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Of several processes that start at once, one writes it."""
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileExistsError):
-        os.link(fresh, path)
-    fresh.unlink()
-    sync_folder(path.parent)

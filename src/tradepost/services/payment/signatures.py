@@ -1,7 +1,6 @@
 """Signed webhooks as Standard Webhooks has them: HMAC-SHA256 over `id.timestamp.body`, with two active secrets."""
 
 import hmac
-import os
 import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tradepost.kernel.errors import Unauthenticated
-from tradepost.kernel.keys import UnusableKey, usable
+from tradepost.kernel.keys import UnusableKey, create_once, usable
 
 ID: Final = "webhook-id"
 TIMESTAMP: Final = "webhook-timestamp"
@@ -38,7 +37,7 @@ def load_secrets(file: Path) -> tuple[bytes, ...]:
     with usable(file):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not file.exists():
-            _create(file)
+            create_once(file, f"{_PREFIX}{b64encode(secrets.token_bytes(SECRET_BYTES)).decode()}\n".encode())
         content = file.read_bytes()
     try:
         lines = [line.strip() for line in content.decode().splitlines() if line.strip()]
@@ -48,21 +47,6 @@ def load_secrets(file: Path) -> tuple[bytes, ...]:
     if not found or not all(found):
         raise UnusableKey(f"{file} holds no webhook secret")
     return found
-
-
-def _create(file: Path) -> None:
-    fresh = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as opened:
-        opened.write(f"{_PREFIX}{b64encode(secrets.token_bytes(SECRET_BYTES)).decode()}\n")
-        opened.flush()
-        os.fsync(opened.fileno())
-    try:
-        os.link(fresh, file)
-    except FileExistsError:
-        pass  # another process was quicker, and its secret is the one
-    finally:
-        fresh.unlink()
 
 
 def sign(secret: bytes, event_id: str, at: datetime, body: bytes) -> Mapping[str, str]:

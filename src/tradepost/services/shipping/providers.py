@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hmac
-import os
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -15,7 +14,7 @@ from msgspec import Meta
 
 from tradepost.kernel.errors import Malformed, Unauthenticated
 from tradepost.kernel.http.decoding import decode_json
-from tradepost.kernel.keys import UnusableKey, usable
+from tradepost.kernel.keys import UnusableKey, create_once, usable
 from tradepost.services.shipping.domain.shipment import LOCAL, CarrierReport, Report, Status
 
 TOLERANCE_S: Final = 300
@@ -72,27 +71,13 @@ def load_or_create_secret(folder: Path, carrier: str) -> bytes:
     with usable(path):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _create(path, SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode() + "\n")
+            made = base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+            create_once(path, f"{SECRET_PREFIX}{made}\n".encode())
         content = path.read_bytes()
     try:
         return base64.b64decode(content.decode().strip().removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, UnicodeDecodeError) as error:
         raise UnusableKey(f"{path} does not hold `{SECRET_PREFIX}` and base64") from error
-
-
-def _create(path: Path, text: str) -> None:
-    """Whole or not at all; of several processes that start at once one makes it."""
-    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(beside, path)
-    except FileExistsError:
-        pass  # another process was quicker, and its secret is the one
-    finally:
-        beside.unlink()
 
 
 def _is_recent(timestamp: str, now: datetime) -> bool:

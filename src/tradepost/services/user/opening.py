@@ -1,6 +1,5 @@
 """Opening the desk: keys from the data folder, and the first administrator."""
 
-import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tradepost.kernel.auth import Signer
-from tradepost.kernel.keys import UnusableKey, jwks, load_or_create_keys, usable
+from tradepost.kernel.keys import UnusableKey, create_once, jwks, load_or_create_keys, usable
 from tradepost.kernel.mail import mail_server_of
 from tradepost.kernel.service import Room
 from tradepost.services.user.commands.first_admin import ensure_admin
@@ -51,23 +50,8 @@ def load_or_create_key(path: Path) -> bytes:
     Errors: UnusableKey when the file can't be read, or is damaged."""
     with usable(path):
         if not path.exists():
-            _create(path)
+            create_once(path, secrets.token_bytes(SECRET_BYTES))
         key = path.read_bytes()
     if len(key) != SECRET_BYTES:
         raise UnusableKey(f"{path} is damaged; without it open links don't work, so remove it and start again")
     return key
-
-
-def _create(path: Path) -> None:
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(SECRET_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(fresh, path)
-    except FileExistsError:
-        pass  # another process was quicker, and its key is the one
-    finally:
-        fresh.unlink()
